@@ -1,0 +1,271 @@
+//! The records of the control API (`/-/api/v1/…`), as JSON carries them.
+//!
+//! The server writes them, the command line reads them and prints them with `--json`. Times are milliseconds since 1970,
+//! sizes are bytes. Unknown fields are ignored when reading, so that an older client can talk to a newer server.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{HostId, HostName, KeyId, NamespaceId, OrgName, Timestamp, UserId, UserName};
+
+/// Who a token is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Subject {
+    /// A host, which owns one namespace.
+    Host {
+        /// Its id, for ever.
+        id: HostId,
+        /// Its org.
+        org: OrgName,
+        /// Its name within the org.
+        host: HostName,
+        /// What it may do now.
+        state: HostState,
+    },
+    /// A person.
+    User {
+        /// Their id, for ever.
+        id: UserId,
+        /// Their name.
+        name: UserName,
+        /// The orgs they own.
+        owns: Vec<OrgName>,
+    },
+}
+
+/// `GET /-/api/v1/whoami`: what the server thinks of the caller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whoami {
+    /// Who the caller is.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// The key that signed the token.
+    pub key_id: KeyId,
+    /// The server's version.
+    pub server_version: String,
+    /// The server's clock when it answered.
+    pub server_time: Timestamp,
+}
+
+/// What a host may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostState {
+    /// Created, and no key has joined yet.
+    Invited,
+    /// Reads and writes its namespace.
+    Active,
+    /// Rejoined, and may only read until `kheeper hosts resume`.
+    ReadOnly,
+    /// Disabled by an owner: its keys are refused.
+    Disabled,
+    /// Deleted: its keys are refused, and the owner still reads what is left of the namespace.
+    Deleted,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyState {
+    /// Registered from a public key file, and no token signed by it has arrived yet.
+    Pending,
+    /// In use.
+    Active,
+    /// Refused, for ever.
+    Revoked,
+}
+
+/// A public key that the server knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// Its RFC 7638 thumbprint.
+    pub key_id: KeyId,
+    /// The id of the user or host it speaks for.
+    pub subject: String,
+    /// What it may do.
+    pub state: KeyState,
+    /// When it was registered.
+    pub created_at: Timestamp,
+}
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRecord {
+    /// Their id, for ever.
+    pub id: UserId,
+    /// Their name, unique on the server.
+    pub name: UserName,
+    /// Whether their keys are refused.
+    pub disabled: bool,
+    /// When they were created.
+    pub created_at: Timestamp,
+    /// The orgs they own.
+    pub owns: Vec<OrgName>,
+    /// Their keys.
+    pub keys: Vec<KeyRecord>,
+}
+
+/// An org.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrgRecord {
+    /// Its name, which is its bucket.
+    pub name: OrgName,
+    /// Its owners.
+    pub owners: Vec<UserId>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// How many hosts it has, deleted ones not counted.
+    pub host_count: u64,
+}
+
+/// `POST /-/api/v1/orgs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrgCreate {
+    /// The name it shall have.
+    pub name: OrgName,
+}
+
+/// A host, and how its backups are doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRecord {
+    /// Its org.
+    pub org: OrgName,
+    /// Its name.
+    pub host: HostName,
+    /// Its id, for ever.
+    pub id: HostId,
+    /// The id of its namespace.
+    pub namespace_id: NamespaceId,
+    /// What it may do.
+    pub state: HostState,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Its keys.
+    pub keys: Vec<KeyRecord>,
+    /// Current objects.
+    pub objects: u64,
+    /// Bytes of the current objects.
+    pub current_bytes: u64,
+    /// Bytes of overwritten and deleted versions that are still kept.
+    pub hidden_bytes: u64,
+    /// Bytes of parts of uploads that are not complete.
+    pub uploading_bytes: u64,
+    /// When its newest object was written.
+    pub last_object_at: Option<Timestamp>,
+    /// When its newest base backup was finished: wal-g's sentinel, barman's `backup.info`, or pgBackRest's manifest.
+    pub last_base_backup_at: Option<Timestamp>,
+}
+
+/// `POST /-/api/v1/hosts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostCreate {
+    /// Its org.
+    pub org: OrgName,
+    /// The name it shall have.
+    pub host: HostName,
+    /// An Ed25519 public key (PEM, SPKI) to register at once, instead of making a join token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key_pem: Option<String>,
+}
+
+/// The answer to creating or rejoining a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostInvitation {
+    /// The host.
+    pub host: HostRecord,
+    /// The join token, shown this once; none where a public key was registered.
+    pub join_token: Option<String>,
+    /// When the join token ends.
+    pub join_token_expires_at: Option<Timestamp>,
+}
+
+/// `POST /-/api/v1/join`, the one call that needs no token of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinRequest {
+    /// The secret of the join token.
+    pub secret: String,
+    /// The host's new public key (PEM, SPKI).
+    pub public_key_pem: String,
+}
+
+/// The answer to joining.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// The org.
+    pub org: OrgName,
+    /// The host's name.
+    pub host: HostName,
+    /// The host's id, which is its tokens' `sub`.
+    pub host_id: HostId,
+    /// The key as the server knows it.
+    pub key_id: KeyId,
+    /// [`HostState::Active`], or [`HostState::ReadOnly`] after a rejoin.
+    pub state: HostState,
+}
+
+/// What one namespace used in one month.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UsageRecord {
+    /// The org.
+    pub org: OrgName,
+    /// The host.
+    pub host: HostName,
+    /// The month in UTC, `2026-11`.
+    pub month: String,
+    /// Bytes of current objects, now.
+    pub current_bytes: u64,
+    /// Bytes of hidden versions, now.
+    pub hidden_bytes: u64,
+    /// Bytes of unfinished uploads, now.
+    pub uploading_bytes: u64,
+    /// Byte-seconds of current, hidden and uploading bytes in the month so far.
+    pub byte_seconds: u128,
+    /// `byte_seconds` as GiB-months of 730 hours.
+    pub gib_months: f64,
+    /// Payload bytes received.
+    pub ingress_bytes: u64,
+    /// Payload bytes sent.
+    pub egress_bytes: u64,
+    /// Requests that write: PUT, copy, part, complete, and the like.
+    pub write_requests: u64,
+    /// Requests that read: GET and HEAD.
+    pub read_requests: u64,
+    /// Requests that list.
+    pub list_requests: u64,
+    /// Requests that delete (free with most price lists).
+    pub delete_requests: u64,
+    /// What it costs by the operator's price list; none without one.
+    pub cost: Option<Cost>,
+}
+
+/// What a month's usage costs, by the operator's price list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// The currency, as the price list names it.
+    pub currency: String,
+    /// For what is stored.
+    pub storage: f64,
+    /// For ingress and egress.
+    pub traffic: f64,
+    /// For requests.
+    pub requests: f64,
+    /// All of it.
+    pub total: f64,
+}
+
+/// What an error answer of the control API holds (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A stable name of the kind of problem, for instance `name-taken`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened this time, and what to do.
+    pub detail: String,
+}

@@ -1,0 +1,69 @@
+//! Every bound of the system, in one place. Units are in the names.
+
+/// Bytes of an object key, `host/` included (S3's limit for a key).
+pub const KEY_BYTES_MAX: usize = 1024;
+/// Bytes of an org's name.
+pub const ORG_NAME_BYTES_MIN: usize = 3;
+/// Bytes of a host's name.
+pub const HOST_NAME_BYTES_MIN: usize = 1;
+/// Bytes of an org's, host's or user's name.
+pub const NAME_BYTES_MAX: usize = 63;
+/// Bytes of one object written by one PUT (S3's limit).
+pub const PUT_BYTES_MAX: u64 = 5 * GIB;
+/// Bytes of one object written as a multipart upload (S3's limit: 5 TiB).
+pub const OBJECT_BYTES_MAX: u64 = 5 * 1024 * GIB;
+/// Bytes of one part (S3's limit).
+pub const PART_BYTES_MAX: u64 = 5 * GIB;
+/// Bytes of every part but the last (S3's limit).
+pub const PART_BYTES_MIN: u64 = 5 * MIB;
+/// The highest part number (S3's limit).
+pub const PART_NUMBER_MAX: u32 = 10_000;
+/// Entries of one page of any S3 listing.
+pub const LIST_PAGE_MAX: usize = 1000;
+/// Keys of one DeleteObjects request.
+pub const DELETE_KEYS_MAX: usize = 1000;
+/// Bytes of an XML request body.
+pub const XML_BODY_BYTES_MAX: usize = 2 * MIB as usize;
+/// Bytes of user metadata (`x-amz-meta-*` names and values, S3's limit).
+pub const USER_METADATA_BYTES_MAX: usize = 2048;
+/// Bytes of all stored headers of an object together.
+pub const OBJECT_HEADERS_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a request's header section.
+pub const HEADER_SECTION_BYTES_MAX: usize = 64 * 1024;
+/// Headers of one request.
+pub const HEADER_COUNT_MAX: usize = 128;
+/// Bytes of a token before it is decoded at all.
+pub const TOKEN_BYTES_MAX: usize = 2048;
+/// Seconds between a token's `iat` and `exp`, at most.
+pub const TOKEN_TTL_SECS_MAX: u64 = 3600;
+/// Seconds by which two clocks may disagree.
+pub const CLOCK_SKEW_SECS_MAX: u64 = 300;
+/// Seconds a join token is valid for.
+pub const JOIN_TOKEN_TTL_SECS: u64 = 24 * 3600;
+/// Seconds a registration token is valid for.
+pub const REGISTRATION_TOKEN_TTL_SECS: u64 = 15 * 60;
+/// Bytes of an object that is kept in the index beside its row instead of in a file.
+pub const INLINE_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of a body that the proxy buffers whole, so that it can replay it.
+pub const REPLAY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that either program reads and throws away after an early refusal, so that the refusal arrives.
+pub const DISCARD_BYTES_MAX: u64 = 16 * MIB;
+/// Seconds that either program goes on discarding after an early refusal.
+pub const DISCARD_SECS_MAX: u64 = 5;
+/// Seconds an overwritten or deleted version is kept, unless the namespace says otherwise: seven days.
+pub const RETENTION_SECS_DEFAULT: u64 = 7 * 24 * 3600;
+/// Seconds a completed upload's row is kept, so that a repeated Complete gets the same answer.
+pub const COMPLETED_UPLOAD_SECS: u64 = 24 * 3600;
+/// Seconds an upload may be without activity before it is reclaimed: seven days.
+pub const UPLOAD_IDLE_SECS_MAX: u64 = 7 * 24 * 3600;
+/// Seconds between condemning a content and deleting its blobs, at the least.
+pub const CONDEMNED_SECS_MIN: u64 = 24 * 3600;
+/// An unconditional PUT that began this many seconds before the current version began is committed already hidden.
+pub const STALLED_PUT_SECS: u64 = 10;
+/// Bytes of one JSON body of the control API.
+pub const CONTROL_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// 2²⁰.
+pub const MIB: u64 = 1 << 20;
+/// 2³⁰.
+pub const GIB: u64 = 1 << 30;
