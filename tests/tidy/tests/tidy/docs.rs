@@ -1,0 +1,93 @@
+//! Links in the documentation lead somewhere, and what users see change is written down.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kheeper_tidy::{files, repository, shown};
+
+#[test]
+fn every_relative_link_in_the_documentation_leads_to_a_file() {
+    let mut broken = Vec::new();
+    for page in pages() {
+        let text = fs::read_to_string(&page).expect("a page can be read");
+        let folder = page.parent().expect("a file lies in a folder");
+        for link in links(&text) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { folder.join(file) };
+            if !target.exists() {
+                broken.push(format!("{}: {link}", shown(&page)));
+            } else if !anchor.is_empty() && is_page(&target) && !anchors(&target).contains(&anchor.to_owned()) {
+                broken.push(format!("{}: {link} (no such heading)", shown(&page)));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn every_page_of_docs_is_reachable_from_its_index() {
+    let docs = repository().join("docs");
+    let index = fs::read_to_string(docs.join("README.md")).expect("docs/README.md is the index");
+    let listed: Vec<PathBuf> = links(&index).map(|link| docs.join(link)).collect();
+    let lost: Vec<String> = pages()
+        .filter(|page| page.starts_with(&docs) && *page != docs.join("README.md"))
+        .filter(|page| !listed.contains(page))
+        .map(|page| shown(&page))
+        .collect();
+    assert!(lost.is_empty(), "docs/README.md does not link to {lost:?}");
+}
+
+#[test]
+fn the_readme_begins_with_what_kheeper_is_and_two_commands() {
+    let readme = fs::read_to_string(repository().join("README.md")).expect("there is a README");
+    let top: String = readme.lines().take(20).collect::<Vec<_>>().join("\n");
+    for command in ["./demo", "./test"] {
+        assert!(top.contains(command), "the first 20 lines of README.md do not name {command}");
+        assert!(repository().join(command).is_file(), "{command} does not exist");
+    }
+}
+
+fn pages() -> impl Iterator<Item = PathBuf> {
+    files().expect("the repository can be read").into_iter().filter(|path| is_page(path))
+}
+
+fn is_page(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "md")
+}
+
+/// The targets of `[text](target)` outside code blocks.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    prose(text).flat_map(|line| line.split("](").skip(1).filter_map(|rest| rest.split(')').next()))
+}
+
+/// What a heading's anchor is called: lower case, letters, digits, `-` and `_`, blanks as `-`.
+fn anchors(page: &Path) -> Vec<String> {
+    let text = fs::read_to_string(page).expect("a page can be read");
+    let headings = prose(&text).filter_map(|line| line.strip_prefix('#'));
+    headings.map(|heading| slug(heading.trim_start_matches('#').trim())).collect()
+}
+
+fn slug(heading: &str) -> String {
+    let lower = heading.to_lowercase();
+    let kept = lower.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | ' '));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut in_code = false;
+    text.lines().filter(move |line| {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+            return false;
+        }
+        !in_code
+    })
+}
+
+#[test]
+fn a_heading_becomes_the_anchor_that_readers_link_to() {
+    assert_eq!(slug("Restore: onto `web-02`, as owner"), "restore-onto-web-02-as-owner");
+}

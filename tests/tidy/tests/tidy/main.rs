@@ -1,0 +1,5 @@
+//! The checks, one module per kind.
+
+mod docs;
+mod imports;
+mod sources;
