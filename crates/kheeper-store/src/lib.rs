@@ -1,1 +1,48 @@
-//! placeholder
+//! What is at rest: blobs, index, commit, usage, sweep. No HTTP, and no word about who may ask for what beyond checking,
+//! inside each commit, that the caller still may.
+//!
+//! An acknowledged write is durable in blob and index; the index never points at a missing blob. Read `put.rs` for the
+//! order that makes this so, `index/mod.rs` and `blob/mod.rs` for the two traits behind it, and `sweep.rs` for how what
+//! nothing refers to goes away.
+
+mod blob;
+mod caller;
+mod control;
+mod copy;
+mod delete;
+mod error;
+mod fsck;
+mod get;
+mod host_store;
+mod index;
+mod list;
+mod multipart;
+mod object;
+mod open;
+mod options;
+mod put;
+mod scope;
+mod space;
+mod store;
+mod sweep;
+mod upkeep;
+mod usage;
+
+pub use caller::{Caller, CallerId, CallerRecord, CallerSubject, DeleteHost, HostCredential, NewJoinToken, NewKey};
+pub use error::{Denied, IntegrityFailure, OpenError, StoreError};
+pub use fsck::{FsckOptions, FsckReport, NamespaceUse};
+pub use get::{ContentStream, ObjectHandle, ReadStore};
+pub use host_store::HostStore;
+pub use index::KeyOwner;
+pub use object::{
+    CompletePart, CompleteRequest, CopyRequest, Deleted, ETagMatch, Integrity, ListEntry, ListPage, ListQuery,
+    ListedObject, NewObject, NewPart, NewUpload, ObjectMeta, PartPage, PartRecord, Precondition, UploadCursor,
+    UploadEntry, UploadPage, UploadQuery, UploadRecord, Written,
+};
+pub use options::{Background, FileSystemSpace, Space, SpaceProbe, StoreOptions};
+pub use put::PutWriter;
+pub use scope::ReadScope;
+pub use space::SpaceReport;
+pub use store::{Health, Store};
+pub use sweep::SweepReport;
+pub use usage::{Month, NotAMonth, Traffic};

@@ -1,0 +1,124 @@
+//! Who acts on the store, and what the index knows about them.
+
+use kheeper_model::api::{HostState, KeyState};
+use kheeper_model::{HostId, KeyId, Namespace, NamespaceId, OrgName, Timestamp, UserId, UserName};
+
+/// Who asks for a change: checked again inside the commit, so that a key revoked a moment ago changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The key that signed the token.
+    pub key_id: KeyId,
+    /// Whom it speaks for.
+    pub subject: CallerId,
+}
+
+/// The immutable id of a caller: a token's `sub`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum CallerId {
+    /// A host.
+    Host(HostId),
+    /// A user.
+    User(UserId),
+}
+
+impl CallerId {
+    /// Reads a token's `sub`.
+    pub fn parse(sub: &str) -> Option<Self> {
+        sub.parse().map(Self::Host).ok().or_else(|| sub.parse().map(Self::User).ok())
+    }
+
+    /// The id as a token's `sub`.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Host(id) => id.as_str(),
+            Self::User(id) => id.as_str(),
+        }
+    }
+}
+
+/// What the index knows about the holder of a key: what authentication and authorization go by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallerRecord {
+    /// The key.
+    pub key_id: KeyId,
+    /// The Ed25519 public key itself.
+    pub public_key: [u8; 32],
+    /// What the key may do.
+    pub key_state: KeyState,
+    /// Whom it speaks for.
+    pub subject: CallerSubject,
+}
+
+/// Whom a key speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallerSubject {
+    /// A host, with its namespace.
+    Host {
+        /// Its id.
+        id: HostId,
+        /// The keys it owns.
+        namespace: Namespace,
+        /// The id of the namespace.
+        namespace_id: NamespaceId,
+        /// What it may do.
+        state: HostState,
+    },
+    /// A user.
+    User {
+        /// Their id.
+        id: UserId,
+        /// Their name.
+        name: UserName,
+        /// Whether their keys are refused.
+        disabled: bool,
+        /// The orgs they own.
+        owns: Vec<OrgName>,
+    },
+}
+
+impl CallerRecord {
+    /// The caller, as changes carry it.
+    pub fn caller(&self) -> Caller {
+        let subject = match &self.subject {
+            CallerSubject::Host { id, .. } => CallerId::Host(id.clone()),
+            CallerSubject::User { id, .. } => CallerId::User(id.clone()),
+        };
+        Caller { key_id: self.key_id.clone(), subject }
+    }
+}
+
+/// A public key with its thumbprint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    /// Its RFC 7638 thumbprint.
+    pub key_id: KeyId,
+    /// The Ed25519 public key.
+    pub public_key: [u8; 32],
+}
+
+/// How a new host shall prove who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostCredential {
+    /// With a join token, of which only the hash is kept.
+    JoinToken(NewJoinToken),
+    /// With a public key that is registered at once, pending until a token signed by it arrives.
+    PublicKey(NewKey),
+}
+
+/// A join token as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewJoinToken {
+    /// SHA-256 of the token's secret.
+    pub secret_sha256: [u8; 32],
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// Whether deleting a host may take its backups along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteHost {
+    /// Refuse while there are current objects.
+    IfEmpty,
+    /// Close the namespace with what is in it; all of it stays readable for the owner until the window is over.
+    WithBackups,
+}

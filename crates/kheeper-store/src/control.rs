@@ -1,0 +1,228 @@
+//! Users, keys, orgs and hosts: who there is.
+
+use kheeper_model::api::{HostRecord, Joined, KeyRecord, KeyState, OrgRecord, UserRecord};
+use kheeper_model::{KeyId, Namespace, OrgName, Timestamp, UserId, UserName};
+
+use crate::caller::{Caller, CallerId, CallerRecord, DeleteHost, HostCredential, NewJoinToken, NewKey};
+use crate::error::StoreError;
+use crate::index::{Change, HostChange, KeyOwner, Outcome, PeopleChange};
+use crate::store::Store;
+
+/// The index answered a change with another kind of outcome than the change has: a defect.
+pub(crate) fn unexpected(outcome: &Outcome) -> StoreError {
+    StoreError::internal(format!("the index answered a change with {outcome:?}"))
+}
+
+/// What the operator does, at the machine.
+impl Store {
+    /// Makes a user. [`StoreError::NameTaken`] if the name is in use.
+    pub async fn create_user(&self, name: UserName) -> Result<UserRecord, StoreError> {
+        match self.people(PeopleChange::CreateUser(name)).await? {
+            Outcome::User(user) => Ok(user),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Refuses all keys of a user, or accepts them again.
+    pub async fn set_user_disabled(&self, user: &UserId, disabled: bool) -> Result<(), StoreError> {
+        self.people(PeopleChange::SetUserDisabled(user.clone(), disabled)).await.map(drop)
+    }
+
+    /// All users, by name.
+    pub async fn users(&self) -> Result<Vec<UserRecord>, StoreError> {
+        self.shared.index.users().await
+    }
+
+    /// One user.
+    pub async fn user(&self, id: &UserId) -> Result<Option<UserRecord>, StoreError> {
+        self.shared.index.user(id).await
+    }
+
+    /// Registers a key. Repeating it with the same key and owner gives the key as it is.
+    ///
+    /// [`StoreError::KeyRevoked`] for a key that was ever revoked, [`StoreError::KeyTaken`] for one that speaks for another.
+    pub async fn register_key(&self, owner: KeyOwner, key: NewKey, state: KeyState) -> Result<KeyRecord, StoreError> {
+        self.key(PeopleChange::RegisterKey { owner, key, state }).await
+    }
+
+    /// Registers a user's key by a registration token, whose id counts once.
+    /// The same token may repeat with the same key; otherwise [`StoreError::RegistrationUsed`].
+    pub async fn use_registration(
+        &self,
+        jti: &str,
+        expires_at: Timestamp,
+        user: &UserId,
+        key: NewKey,
+    ) -> Result<KeyRecord, StoreError> {
+        let (jti, user) = (jti.to_owned(), user.clone());
+        self.key(PeopleChange::UseRegistration { jti, expires_at, user, key }).await
+    }
+
+    /// A pending key has signed a valid token: it is active from now on. May be repeated.
+    pub async fn activate_key(&self, key_id: &KeyId) -> Result<KeyRecord, StoreError> {
+        self.key(PeopleChange::ActivateKey(key_id.clone())).await
+    }
+
+    /// Refuses a key for ever. May be repeated.
+    pub async fn revoke_key(&self, key_id: &KeyId) -> Result<KeyRecord, StoreError> {
+        self.key(PeopleChange::RevokeKey(key_id.clone())).await
+    }
+
+    /// All keys, revoked ones included.
+    pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.shared.index.keys().await
+    }
+
+    /// Limits the bytes a namespace may hold: current, hidden and uploading together. None is no limit.
+    pub async fn set_quota(&self, namespace: &Namespace, bytes: Option<u64>) -> Result<HostRecord, StoreError> {
+        self.host_change(HostChange::SetQuota { namespace: namespace.clone(), bytes }).await
+    }
+
+    async fn people(&self, change: PeopleChange) -> Result<Outcome, StoreError> {
+        self.commit(Change::People(change)).await
+    }
+
+    async fn key(&self, change: PeopleChange) -> Result<KeyRecord, StoreError> {
+        match self.people(change).await? {
+            Outcome::Key(key) => Ok(key),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// Who calls.
+impl Store {
+    /// Who holds the key `key_id` and speaks for `sub`; none if no such key was registered for it.
+    pub async fn caller(&self, key_id: &KeyId, sub: &str) -> Result<Option<CallerRecord>, StoreError> {
+        match CallerId::parse(sub) {
+            Some(subject) => self.shared.index.caller(key_id, &subject).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The number that changes whenever a key is revoked, a host or user disabled, or a grant narrowed.
+    pub async fn auth_epoch(&self) -> Result<u64, StoreError> {
+        self.shared.index.auth_epoch().await
+    }
+}
+
+/// Orgs and hosts. Each change checks, inside its commit, that the caller may still make it.
+impl Store {
+    /// Makes an org, owned by `owner`. [`StoreError::NameTaken`] if the name is in use.
+    pub async fn create_org(&self, owner: &UserId, name: OrgName) -> Result<OrgRecord, StoreError> {
+        match self.people(PeopleChange::CreateOrg { owner: owner.clone(), name }).await? {
+            Outcome::Org(org) => Ok(org),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The orgs a user owns, by name.
+    pub async fn orgs_of(&self, user: &UserId) -> Result<Vec<OrgRecord>, StoreError> {
+        self.shared.index.orgs_of(user).await
+    }
+
+    /// One org.
+    pub async fn org(&self, name: &OrgName) -> Result<Option<OrgRecord>, StoreError> {
+        self.shared.index.org(name).await
+    }
+
+    /// The hosts of an org, by name, deleted ones included while the owner can still read them.
+    pub async fn hosts(&self, org: &OrgName) -> Result<Vec<HostRecord>, StoreError> {
+        self.shared.index.hosts(org).await
+    }
+
+    /// One host.
+    pub async fn host(&self, namespace: &Namespace) -> Result<Option<HostRecord>, StoreError> {
+        self.shared.index.host(namespace).await
+    }
+
+    /// Makes a host with a namespace of its own.
+    pub async fn create_host(
+        &self,
+        caller: &Caller,
+        namespace: &Namespace,
+        credential: HostCredential,
+    ) -> Result<HostRecord, StoreError> {
+        let (caller, namespace) = (caller.clone(), namespace.clone());
+        self.host_change(HostChange::Create { caller, namespace, credential }).await
+    }
+
+    /// A machine shows a join token, which is bound to the first key that used it: the same key may repeat.
+    ///
+    /// After a rejoin all earlier keys of the host are revoked, and the host is read-only until it is resumed.
+    pub async fn join(&self, secret_sha256: [u8; 32], key: NewKey) -> Result<Joined, StoreError> {
+        match self.commit(Change::Host(HostChange::Join { secret_sha256, key })).await? {
+            Outcome::Joined(joined) => Ok(joined),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes a new join token for a host, and forgets an earlier one.
+    pub async fn rejoin_host(
+        &self,
+        caller: &Caller,
+        namespace: &Namespace,
+        token: NewJoinToken,
+    ) -> Result<HostRecord, StoreError> {
+        let (caller, namespace) = (caller.clone(), namespace.clone());
+        self.host_change(HostChange::Rejoin { caller, namespace, token }).await
+    }
+
+    /// Lets a rejoined host write again: an owner's call, or the host's own. May be repeated.
+    pub async fn resume_host(&self, caller: &Caller, namespace: &Namespace) -> Result<HostRecord, StoreError> {
+        self.host_change(HostChange::Resume { caller: caller.clone(), namespace: namespace.clone() }).await
+    }
+
+    /// Refuses the host's keys, until it is enabled. May be repeated.
+    pub async fn disable_host(&self, caller: &Caller, namespace: &Namespace) -> Result<HostRecord, StoreError> {
+        let (caller, namespace) = (caller.clone(), namespace.clone());
+        self.host_change(HostChange::SetDisabled { caller, namespace, disabled: true }).await
+    }
+
+    /// Accepts the host's keys again. May be repeated.
+    pub async fn enable_host(&self, caller: &Caller, namespace: &Namespace) -> Result<HostRecord, StoreError> {
+        let (caller, namespace) = (caller.clone(), namespace.clone());
+        self.host_change(HostChange::SetDisabled { caller, namespace, disabled: false }).await
+    }
+
+    /// Refuses all present keys of a host for ever; only a rejoin brings it back.
+    pub async fn revoke_host_keys(&self, caller: &Caller, namespace: &Namespace) -> Result<HostRecord, StoreError> {
+        self.host_change(HostChange::RevokeKeys { caller: caller.clone(), namespace: namespace.clone() }).await
+    }
+
+    /// Closes a host's namespace, however much is in it, at once. The owner still reads it until its window is over.
+    ///
+    /// [`StoreError::HostHasBackups`] if it has current objects and `mode` does not take them along.
+    pub async fn delete_host(
+        &self,
+        caller: &Caller,
+        namespace: &Namespace,
+        mode: DeleteHost,
+    ) -> Result<HostRecord, StoreError> {
+        let (caller, namespace) = (caller.clone(), namespace.clone());
+        self.host_change(HostChange::Delete { caller, namespace, mode }).await
+    }
+
+    /// Opens a deleted host's namespace again; its keys work as before, or it is rejoined.
+    pub async fn undelete_host(&self, caller: &Caller, namespace: &Namespace) -> Result<HostRecord, StoreError> {
+        self.host_change(HostChange::Undelete { caller: caller.clone(), namespace: namespace.clone() }).await
+    }
+
+    /// Changes for how long overwritten and deleted versions are kept. Shortening it counts only once the old window has passed.
+    pub async fn set_retention(
+        &self,
+        caller: &Caller,
+        namespace: &Namespace,
+        secs: u64,
+    ) -> Result<HostRecord, StoreError> {
+        let (caller, namespace) = (caller.clone(), namespace.clone());
+        self.host_change(HostChange::SetRetention { caller, namespace, secs }).await
+    }
+
+    async fn host_change(&self, change: HostChange) -> Result<HostRecord, StoreError> {
+        match self.commit(Change::Host(change)).await? {
+            Outcome::Host(host) => Ok(*host),
+            other => Err(unexpected(&other)),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The index: all metadata, and the only truth about what is stored.
+//!
+//! Writing is [`Index::commit`] and nothing else. No SQL crosses this trait: an implementation batches, locks and
+//! retries as suits its engine, and passes the suite in `contract.rs`.
+
+mod change;
+mod content;
+mod read;
+pub(crate) mod sqlite;
+
+use async_trait::async_trait;
+use kheeper_model::api::{HostRecord, KeyRecord, OrgRecord, UsageRecord, UserRecord};
+use kheeper_model::{ContentId, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp, UserId};
+
+pub use change::{
+    AbortUpload, Change, CompleteUpload, CopyObject, CreateUpload, DeleteObjects, HostChange, KeyOwner, Lease,
+    LeaseName, Outcome, PeopleChange, PutObject, PutPart, SweepChange, TrafficDelta, UsageChange,
+};
+pub use content::{ContentBody, Manifest, Segment};
+pub use read::{
+    BlobRefPage, ContentPage, ContentRow, Ledger, LedgerAudit, ListPlan, NamespaceAudit, Range, SweepState,
+};
+
+use crate::blob::BlobName;
+use crate::caller::{CallerId, CallerRecord};
+use crate::error::StoreError;
+use crate::object::{ListPage, ObjectMeta, PartPage, UploadPage, UploadQuery};
+use crate::usage::Month;
+
+/// All metadata.
+#[async_trait]
+pub trait Index: Send + Sync + 'static {
+    /// Makes one change: wholly and durably, or not at all. A repeat of an attempt gets the first one's outcome.
+    ///
+    /// [`StoreError::Unavailable`] leaves open whether the change was made; every other error says that it was not.
+    async fn commit(&self, change: Change) -> Result<Outcome, StoreError>;
+
+    /// The current object of a key.
+    async fn object(&self, org: &OrgName, key: &ObjectKey) -> Result<Option<ObjectMeta>, StoreError>;
+    /// The current object of a key, and where its bytes are.
+    async fn object_with_content(
+        &self,
+        org: &OrgName,
+        key: &ObjectKey,
+    ) -> Result<Option<(ObjectMeta, ContentBody)>, StoreError>;
+    /// One page of current objects. Its cost follows the page, not the bucket.
+    async fn list(&self, plan: ListPlan) -> Result<ListPage, StoreError>;
+    /// One page of an upload's parts.
+    async fn parts(
+        &self,
+        namespace: &NamespaceId,
+        key: &ObjectKey,
+        upload: &ContentId,
+        after: u32,
+        max: usize,
+    ) -> Result<PartPage, StoreError>;
+    /// One page of a namespace's open uploads.
+    async fn uploads(&self, namespace: &NamespaceId, query: UploadQuery) -> Result<UploadPage, StoreError>;
+
+    /// Who holds a key and speaks for a subject.
+    async fn caller(&self, key_id: &KeyId, subject: &CallerId) -> Result<Option<CallerRecord>, StoreError>;
+    /// The number that changes whenever someone loses a right.
+    async fn auth_epoch(&self) -> Result<u64, StoreError>;
+    /// All users.
+    async fn users(&self) -> Result<Vec<UserRecord>, StoreError>;
+    /// One user.
+    async fn user(&self, id: &UserId) -> Result<Option<UserRecord>, StoreError>;
+    /// All keys.
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+    /// One org.
+    async fn org(&self, name: &OrgName) -> Result<Option<OrgRecord>, StoreError>;
+    /// The orgs a user owns.
+    async fn orgs_of(&self, user: &UserId) -> Result<Vec<OrgRecord>, StoreError>;
+    /// The hosts of an org, by name.
+    async fn hosts(&self, org: &OrgName) -> Result<Vec<HostRecord>, StoreError>;
+    /// One host.
+    async fn host(&self, namespace: &Namespace) -> Result<Option<HostRecord>, StoreError>;
+
+    /// What the hosts of an org used in a month, as folded so far.
+    async fn usage(&self, org: &OrgName, host: Option<&HostName>, month: Month)
+    -> Result<Vec<UsageRecord>, StoreError>;
+
+    /// What sweep must know before it removes anything.
+    async fn sweep_state(&self) -> Result<SweepState, StoreError>;
+    /// Contents, by id, after `after`: the first ones that were condemned before `condemned_before`, or all.
+    async fn contents(
+        &self,
+        after: Option<ContentId>,
+        condemned_before: Option<Timestamp>,
+        max: usize,
+    ) -> Result<ContentPage, StoreError>;
+    /// Blobs of parts: of open uploads, or condemned before a time.
+    async fn part_blobs(
+        &self,
+        after: Option<BlobName>,
+        condemned_before: Option<Timestamp>,
+        max: usize,
+    ) -> Result<BlobRefPage, StoreError>;
+    /// Which of these blobs nothing refers to, condemned or not.
+    async fn unreferenced(&self, blobs: Vec<BlobName>) -> Result<Vec<BlobName>, StoreError>;
+    /// Stored bytes and objects, recomputed from the rows, beside what the ledger says; one consistent view.
+    async fn audit(&self) -> Result<LedgerAudit, StoreError>;
+
+    /// Why writes are refused until a restart, if they are.
+    fn refuses_writes(&self) -> Option<String>;
+    /// Ends: commits what is queued, and lets the files go.
+    async fn close(&self);
+}

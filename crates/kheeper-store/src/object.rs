@@ -1,0 +1,350 @@
+//! What the store says and is told about objects.
+
+use kheeper_model::api::HostState;
+use kheeper_model::{
+    AttemptId, Checksum, ChecksumAlgorithm, ChecksumKind, ContentId, Crc64Nvme, ETag, Md5Digest, NamespaceId,
+    ObjectHeaders, ObjectKey, Timestamp,
+};
+
+use crate::error::StoreError;
+
+/// A current object without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectMeta {
+    /// Its key, `host/` included.
+    pub key: ObjectKey,
+    /// The namespace it counts for.
+    pub namespace_id: NamespaceId,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its ETag.
+    pub etag: ETag,
+    /// When it was committed; later than every earlier version of the key.
+    pub last_modified: Timestamp,
+    /// The headers that are kept with it.
+    pub headers: ObjectHeaders,
+    /// The checksum its client declared, if any.
+    pub checksum: Option<Checksum>,
+    /// How many parts it was uploaded in, if it was a multipart upload.
+    pub part_count: Option<u32>,
+    /// Which content holds its bytes. Not public, so that only the index can name one.
+    pub(crate) content: ContentId,
+}
+
+/// A write's condition, as of the key's current object when it commits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Precondition {
+    /// `If-Match`: the current object must be one of these. No object at all is [`crate::StoreError::NoSuchKey`].
+    pub if_match: Option<ETagMatch>,
+    /// `If-None-Match`: the current object must be none of these.
+    pub if_none_match: Option<ETagMatch>,
+}
+
+impl Precondition {
+    /// No condition.
+    pub const NONE: Self = Self { if_match: None, if_none_match: None };
+
+    /// `If-None-Match: *`: the key must have no current object.
+    pub fn absent() -> Self {
+        Self { if_match: None, if_none_match: Some(ETagMatch::Any) }
+    }
+
+    /// Whether there is no condition at all.
+    pub fn is_none(&self) -> bool {
+        *self == Self::NONE
+    }
+
+    /// Whether the write may go on over an object with this ETag, or over none.
+    pub(crate) fn check(&self, current: Option<&ETag>) -> Result<(), StoreError> {
+        if let Some(must_match) = &self.if_match {
+            let current = current.ok_or(StoreError::NoSuchKey)?;
+            if !must_match.names(current) {
+                return Err(StoreError::PreconditionFailed);
+            }
+        }
+        match (&self.if_none_match, current) {
+            (Some(must_not), Some(current)) if must_not.names(current) => Err(StoreError::PreconditionFailed),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Which ETags a condition names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ETagMatch {
+    /// `*`.
+    Any,
+    /// One of these.
+    OneOf(Vec<ETag>),
+}
+
+impl ETagMatch {
+    /// Whether the condition names `etag`.
+    pub fn names(&self, etag: &ETag) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(tags) => tags.contains(etag),
+        }
+    }
+}
+
+/// A PUT that begins.
+#[derive(Debug, Clone)]
+pub struct NewObject {
+    /// Its key; must lie in the namespace.
+    pub key: ObjectKey,
+    /// The client's write, the same for every retry of it.
+    pub attempt: AttemptId,
+    /// When the request's head arrived.
+    pub began: Timestamp,
+    /// Bytes that were declared, if any were: for admission, and checked at the end.
+    pub length: Option<u64>,
+    /// The headers to keep.
+    pub headers: ObjectHeaders,
+    /// The condition to commit under.
+    pub precondition: Precondition,
+}
+
+/// A part that begins.
+#[derive(Debug, Clone)]
+pub struct NewPart {
+    /// The upload's key.
+    pub key: ObjectKey,
+    /// The upload.
+    pub upload: ContentId,
+    /// Its number, 1 to 10,000.
+    pub number: u32,
+    /// The client's write, the same for every retry of it.
+    pub attempt: AttemptId,
+    /// Bytes that were declared, if any were.
+    pub length: Option<u64>,
+}
+
+/// What the bytes that were written must be; from the proxy's trailers, or computed by the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Integrity {
+    /// Bytes.
+    pub length: u64,
+    /// CRC-64/NVME of the bytes.
+    pub crc64nvme: Crc64Nvme,
+    /// Their MD5, which becomes the ETag.
+    pub md5: Md5Digest,
+    /// The client's own checksum, already verified.
+    pub checksum: Option<Checksum>,
+}
+
+/// A write that is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its ETag.
+    pub etag: ETag,
+    /// When it was committed.
+    pub last_modified: Timestamp,
+    /// Bytes.
+    pub bytes: u64,
+    /// The checksum that is kept with it.
+    pub checksum: Option<Checksum>,
+}
+
+/// What a delete did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// The current object is hidden now.
+    Hidden,
+    /// There was none.
+    Absent,
+}
+
+/// CopyObject: another version that shares the source's content.
+#[derive(Debug, Clone)]
+pub struct CopyRequest {
+    /// The key to write; must lie in the namespace.
+    pub key: ObjectKey,
+    /// The client's write.
+    pub attempt: AttemptId,
+    /// When the request's head arrived.
+    pub began: Timestamp,
+    /// What to copy, as a [`crate::ReadStore`] that may read it gave it.
+    pub source: ObjectMeta,
+    /// The headers to keep instead of the source's (`x-amz-metadata-directive: REPLACE`); none keeps the source's.
+    pub headers: Option<ObjectHeaders>,
+    /// The condition on the key to write.
+    pub precondition: Precondition,
+}
+
+/// A multipart upload that begins.
+#[derive(Debug, Clone)]
+pub struct NewUpload {
+    /// Its key; must lie in the namespace.
+    pub key: ObjectKey,
+    /// The client's write.
+    pub attempt: AttemptId,
+    /// The headers to keep.
+    pub headers: ObjectHeaders,
+    /// The algorithm of the checksum that the parts and the object shall have, if the client named one.
+    pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
+}
+
+/// An upload that is not complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadRecord {
+    /// Its id.
+    pub id: ContentId,
+    /// Its key.
+    pub key: ObjectKey,
+    /// When it was created.
+    pub initiated: Timestamp,
+    /// The headers it was created with.
+    pub headers: ObjectHeaders,
+    /// The checksum that was asked for.
+    pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
+}
+
+/// One page of the parts of an upload.
+#[derive(Debug, Clone)]
+pub struct PartPage {
+    /// The upload.
+    pub upload: UploadRecord,
+    /// Its parts, by number.
+    pub parts: Vec<PartRecord>,
+    /// The number to go on after; none on the last page.
+    pub next: Option<u32>,
+}
+
+/// A part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartRecord {
+    /// Its number.
+    pub number: u32,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its ETag: the MD5 of its bytes.
+    pub etag: ETag,
+    /// When it was committed.
+    pub last_modified: Timestamp,
+    /// The checksum its client declared.
+    pub checksum: Option<Checksum>,
+}
+
+/// CompleteMultipartUpload.
+#[derive(Debug, Clone)]
+pub struct CompleteRequest {
+    /// The upload's key.
+    pub key: ObjectKey,
+    /// The upload.
+    pub upload: ContentId,
+    /// The parts it shall have.
+    pub parts: Vec<CompletePart>,
+    /// The client's write.
+    pub attempt: AttemptId,
+    /// The condition on the key.
+    pub precondition: Precondition,
+}
+
+/// One part of a CompleteMultipartUpload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompletePart {
+    /// Its number.
+    pub number: u32,
+    /// The ETag its upload was answered with.
+    pub etag: ETag,
+    /// Checksums that the client names for it; each one we hold must agree.
+    pub checksums: Vec<Checksum>,
+}
+
+/// Which uploads to list.
+#[derive(Debug, Clone)]
+pub struct UploadQuery {
+    /// Keys must begin with this.
+    pub prefix: String,
+    /// Rolls keys up to it into a common prefix; empty is none.
+    pub delimiter: Option<String>,
+    /// Go on after this key …
+    pub after_key: Option<String>,
+    /// … and, for the key itself, after this upload.
+    pub after_upload: Option<ContentId>,
+    /// Entries, at most.
+    pub max: usize,
+}
+
+/// One page of uploads.
+#[derive(Debug, Clone, Default)]
+pub struct UploadPage {
+    /// Uploads and common prefixes, in order.
+    pub entries: Vec<UploadEntry>,
+    /// Where to go on; none on the last page.
+    pub next: Option<UploadCursor>,
+}
+
+/// One entry of a listing of uploads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UploadEntry {
+    /// An upload.
+    Upload(UploadRecord),
+    /// The keys that share this, up to and with the delimiter.
+    CommonPrefix(String),
+}
+
+/// Where a listing of uploads goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadCursor {
+    /// `NextKeyMarker`.
+    pub key: String,
+    /// `NextUploadIdMarker`; none after a common prefix.
+    pub upload: Option<ContentId>,
+}
+
+/// Which objects to list.
+#[derive(Debug, Clone, Default)]
+pub struct ListQuery {
+    /// Keys must begin with this (bytes of UTF-8).
+    pub prefix: Vec<u8>,
+    /// Rolls keys up to it into a common prefix; empty is none.
+    pub delimiter: Option<Vec<u8>>,
+    /// Go on after this: a key, or a common prefix, which is then skipped whole.
+    pub after: Option<Vec<u8>>,
+    /// Entries, at most; zero gives an empty page without `next`.
+    pub max: usize,
+}
+
+/// One page of objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListPage {
+    /// Objects and common prefixes, in the order of their bytes.
+    pub entries: Vec<ListEntry>,
+    /// What to give as [`ListQuery::after`] for the next page; none on the last.
+    pub next: Option<Vec<u8>>,
+}
+
+/// One entry of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListEntry {
+    /// An object.
+    Object(ListedObject),
+    /// The keys that share this, up to and with the delimiter.
+    CommonPrefix(String),
+}
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedObject {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its ETag.
+    pub etag: ETag,
+    /// When it was committed.
+    pub last_modified: Timestamp,
+}
+
+/// The state of a host from its three flags, the strongest first.
+pub(crate) fn host_state(deleted: bool, disabled: bool, joined: bool, read_only: bool) -> HostState {
+    match (deleted, disabled, joined, read_only) {
+        (true, ..) => HostState::Deleted,
+        (_, true, ..) => HostState::Disabled,
+        (_, _, false, _) => HostState::Invited,
+        (_, _, _, true) => HostState::ReadOnly,
+        _ => HostState::Active,
+    }
+}

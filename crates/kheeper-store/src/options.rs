@@ -1,0 +1,88 @@
+//! How a store is opened.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kheeper_model::limits::RETENTION_SECS_DEFAULT;
+use kheeper_model::{Clock, SystemClock};
+
+/// How to open a store. [`Self::new`] gives the defaults that `kheeper-server serve` uses.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// The data directory; created if it is not there.
+    pub data_dir: PathBuf,
+    /// The index's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Seconds for which a new namespace keeps overwritten and deleted versions.
+    pub retention_secs: u64,
+    /// How much space there is; a test passes its own.
+    pub space: Arc<dyn SpaceProbe>,
+    /// Whether the store flushes, folds and sweeps by itself.
+    pub background: Background,
+    /// Connections that read the index at the same time.
+    pub index_readers: usize,
+}
+
+impl StoreOptions {
+    /// The defaults, for a data directory.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            clock: Arc::new(SystemClock),
+            retention_secs: RETENTION_SECS_DEFAULT,
+            space: Arc::new(FileSystemSpace),
+            background: Background::Run,
+            index_readers: 4,
+        }
+    }
+}
+
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreOptions")
+            .field("data_dir", &self.data_dir)
+            .field("retention_secs", &self.retention_secs)
+            .field("background", &self.background)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether the store does its upkeep by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Background {
+    /// Traffic is flushed every 10 s, usage folded every minute, and swept every hour.
+    Run,
+    /// Nothing happens that is not called for: for tests and one-off commands.
+    Off,
+}
+
+/// Bytes of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes it has.
+    pub total_bytes: u64,
+    /// Bytes that we may still write.
+    pub free_bytes: u64,
+}
+
+/// How much space there is for new bodies.
+pub trait SpaceProbe: Send + Sync + 'static {
+    /// The space of the file system that holds `path`. May block.
+    fn space(&self, path: &Path) -> io::Result<Space>;
+}
+
+/// What the file system says.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FileSystemSpace;
+
+impl SpaceProbe for FileSystemSpace {
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let stat = rustix::fs::statvfs(path)?;
+        Ok(Space {
+            total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! A store: one data directory, its index and its blobs.
+
+use std::sync::Arc;
+
+use kheeper_model::{Clock, Namespace, NamespaceId, Timestamp};
+use tokio::task::JoinHandle;
+
+use crate::blob::BlobStore;
+use crate::caller::Caller;
+use crate::error::{OpenError, StoreError};
+use crate::get::ReadStore;
+use crate::host_store::HostStore;
+use crate::index::{Change, Index, Outcome};
+use crate::options::StoreOptions;
+use crate::scope::ReadScope;
+use crate::space::{Admission, SpaceReport};
+use crate::usage::TrafficBuffer;
+
+/// An open store. Cheap to clone; the data directory stays locked until all clones are gone or [`Self::close`] was called.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all handles of a store share.
+pub(crate) struct Shared {
+    pub(crate) index: Arc<dyn Index>,
+    pub(crate) blobs: Arc<dyn BlobStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) admission: Admission,
+    pub(crate) traffic: TrafficBuffer,
+    /// Who we are to the leases: random, and new each time the store is opened.
+    pub(crate) holder: [u8; 16],
+    pub(crate) shards: crate::blob::local::ShardChoice,
+    pub(crate) upkeep: std::sync::Mutex<Option<JoinHandle<()>>>,
+    /// The lock on the data directory, held for as long as anything of the store is in use.
+    pub(crate) _lock: crate::open::DirectoryLock,
+}
+
+/// Whether the store can serve, for readiness.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// Why writes are refused until a restart, if they are.
+    pub refuses_writes: Option<String>,
+    /// Whether the index answers reads.
+    pub index_reads: bool,
+    /// The disk, if it could be asked.
+    pub space: Option<SpaceReport>,
+}
+
+impl Health {
+    /// Whether reads and writes can be expected to work.
+    pub fn is_ready(&self) -> bool {
+        self.refuses_writes.is_none() && self.index_reads && self.space.is_some_and(|space| !space.is_full())
+    }
+}
+
+impl Store {
+    /// Opens a data directory, and creates it if it is not there. Takes `DATA/lock`.
+    pub async fn open(options: StoreOptions) -> Result<Self, OpenError> {
+        crate::open::open(options).await
+    }
+
+    /// Ends upkeep, flushes traffic, commits what is queued and lets the data directory go.
+    ///
+    /// Other clones answer [`StoreError::Unavailable`] from now on.
+    pub async fn close(self) {
+        let upkeep = self.shared.upkeep.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(upkeep) = upkeep {
+            upkeep.abort();
+        }
+        if let Err(error) = self.flush_traffic().await {
+            tracing::warn!(%error, "failed to flush traffic at close");
+        }
+        self.shared.index.close().await;
+    }
+
+    /// The index's clock.
+    pub fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// Reads and writes one namespace for `caller`, whose right to it each commit checks again.
+    pub fn host_store(&self, caller: Caller, namespace: Namespace, namespace_id: NamespaceId) -> HostStore {
+        HostStore::new(self.clone(), caller, namespace, namespace_id)
+    }
+
+    /// Reads what lies in `scope`.
+    pub fn read_store(&self, scope: ReadScope) -> ReadStore {
+        ReadStore::new(self.clone(), scope)
+    }
+
+    /// Whether the store can serve.
+    pub async fn health(&self) -> Health {
+        Health {
+            refuses_writes: self.shared.index.refuses_writes(),
+            index_reads: self.shared.index.auth_epoch().await.is_ok(),
+            space: self.shared.admission.report().await.ok(),
+        }
+    }
+
+    pub(crate) async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
+        self.shared.index.commit(change).await
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}

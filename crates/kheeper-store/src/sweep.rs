@@ -1,0 +1,222 @@
+//! Sweep removes what nothing refers to, in two steps at least a day apart.
+//!
+//! First the index condemns: a content that no version refers to, a part that no manifest lists, a blob that no row
+//! names. A commit and sweep must write the same row, so one of the two loses and yields. A day later the blobs go, and
+//! then their rows. A crash anywhere leaves a step to repeat.
+
+use kheeper_model::Timestamp;
+use kheeper_model::id::day_number;
+use kheeper_model::limits::CONDEMNED_SECS_MIN;
+
+use crate::blob::{BlobName, ListedBlob};
+use crate::error::StoreError;
+use crate::index::{Change, ContentBody, Lease, LeaseName, Outcome, SweepChange, SweepState};
+use crate::store::Store;
+
+/// Seconds that the clock may differ from the highest time ever committed.
+const CLOCK_JUMP_SECS_MAX: u64 = 3600;
+/// Rows of one sweep commit, so that it never holds the others up for long.
+const ROWS_PER_COMMIT: u64 = 200;
+/// Rows of one page of a sweep's reads.
+const ROWS_PER_PAGE: usize = 500;
+/// Seconds a lease lasts.
+const LEASE_SECS: u64 = 60;
+/// When more than one blob in this many suddenly has no row, the index is more likely wrong than the blobs are.
+const ORPHANS_ONE_IN: u64 = 100;
+/// Orphans that are never suspicious, however few blobs there are: what crashes leave behind.
+const ORPHANS_UNSUSPICIOUS: u64 = 1000;
+
+/// What a sweep did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Why it removed nothing, if it refused to.
+    pub refused: Option<String>,
+    /// Hidden versions whose time was over.
+    pub purged_versions: u64,
+    /// Uploads given up, and rows forgotten.
+    pub expired_uploads: u64,
+    /// Rows of deleted namespaces that were worked on.
+    pub closed_rows: u64,
+    /// Blobs that nothing referred to, condemned now.
+    pub condemned_blobs: u64,
+    /// Contents whose blobs were deleted.
+    pub deleted_contents: u64,
+    /// Blobs of parts and orphans that were deleted.
+    pub deleted_blobs: u64,
+}
+
+impl Store {
+    /// Removes what nothing refers to. Does nothing while another process of the same index does.
+    ///
+    /// Refuses, and says why in the report, when the clock cannot be trusted or too many blobs seem to be orphans.
+    pub async fn sweep(&self) -> Result<SweepReport, StoreError> {
+        let mut report = SweepReport::default();
+        let state = self.shared.index.sweep_state().await?;
+        if let Some(reason) = distrust(&state) {
+            tracing::warn!(reason, "sweep removes nothing");
+            report.refused = Some(reason);
+            return Ok(report);
+        }
+        let Some(lease) = self.take_lease(LeaseName::Sweep).await? else {
+            report.refused = Some("another process is sweeping".to_owned());
+            return Ok(report);
+        };
+        report.closed_rows = self.repeat(lease, SweepChange::CloseNamespaces).await?;
+        report.purged_versions = self.repeat(lease, SweepChange::PurgeVersions).await?;
+        report.expired_uploads = self.repeat(lease, SweepChange::ExpireUploads).await?;
+        let old = state.now.minus_secs(CONDEMNED_SECS_MIN);
+        self.delete_condemned_contents(lease, old, &mut report).await?;
+        self.delete_condemned_blobs(lease, old, &mut report).await?;
+        self.condemn_orphans(lease, &state, old, &mut report).await?;
+        Ok(report)
+    }
+
+    pub(crate) async fn take_lease(&self, name: LeaseName) -> Result<Option<Lease>, StoreError> {
+        let change = SweepChange::TakeLease { name, holder: self.shared.holder, secs: LEASE_SECS };
+        match self.commit(Change::Sweep(change)).await? {
+            Outcome::Lease(lease) => Ok(lease),
+            other => Err(crate::control::unexpected(&other)),
+        }
+    }
+
+    async fn swept(&self, change: SweepChange) -> Result<u64, StoreError> {
+        match self.commit(Change::Sweep(change)).await? {
+            Outcome::Swept(rows) => Ok(rows),
+            other => Err(crate::control::unexpected(&other)),
+        }
+    }
+
+    /// Repeats a bounded change until it finds nothing more; the lease is extended on the way.
+    async fn repeat(&self, lease: Lease, change: fn(Lease, u64) -> SweepChange) -> Result<u64, StoreError> {
+        let mut total = 0;
+        loop {
+            let rows = self.swept(change(lease, ROWS_PER_COMMIT)).await?;
+            total += rows;
+            if rows == 0 || self.take_lease(lease.name).await? != Some(lease) {
+                return Ok(total);
+            }
+        }
+    }
+
+    /// Deletes the blobs of contents condemned before `old`, and then their rows.
+    async fn delete_condemned_contents(
+        &self,
+        lease: Lease,
+        old: Timestamp,
+        report: &mut SweepReport,
+    ) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.shared.index.contents(after, Some(old), ROWS_PER_PAGE).await?;
+            if page.contents.is_empty() || self.take_lease(lease.name).await? != Some(lease) {
+                return Ok(());
+            }
+            let blobs = page.contents.iter().filter_map(|content| match &content.body {
+                Some(ContentBody::Blobs(manifest)) => Some(manifest.segments().iter().map(|segment| segment.blob)),
+                Some(ContentBody::Inline(_)) | None => None,
+            });
+            self.shared.blobs.delete(blobs.flatten().collect()).await?;
+            let ids = page.contents.iter().map(|content| content.id).collect();
+            report.deleted_contents += self.swept(SweepChange::ForgetContents(lease, ids)).await?;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Deletes the blobs of parts and orphans condemned before `old`, and then their rows.
+    async fn delete_condemned_blobs(
+        &self,
+        lease: Lease,
+        old: Timestamp,
+        report: &mut SweepReport,
+    ) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.shared.index.part_blobs(after, Some(old), ROWS_PER_PAGE).await?;
+            if page.blobs.is_empty() || self.take_lease(lease.name).await? != Some(lease) {
+                return Ok(());
+            }
+            let names: Vec<BlobName> = page.blobs.into_iter().map(|(name, _)| name).collect();
+            self.shared.blobs.delete(names.clone()).await?;
+            report.deleted_blobs += self.swept(SweepChange::ForgetBlobs(lease, names)).await?;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Condemns blobs that were last written before `old` and that no row names.
+    ///
+    /// All days are looked through: a part lies on the day its upload was created.
+    async fn condemn_orphans(
+        &self,
+        lease: Lease,
+        state: &SweepState,
+        old: Timestamp,
+        report: &mut SweepReport,
+    ) -> Result<(), StoreError> {
+        let mut orphans = Vec::new();
+        let last_day = day_number(old);
+        for day in self.shared.blobs.days().await?.into_iter().filter(|day| *day <= last_day) {
+            let blobs = self.shared.blobs.list(day).await?;
+            let candidates = blobs.iter().filter(|blob| blob.modified < old).map(|blob| blob.name);
+            orphans.extend(self.orphans_of(candidates.collect()).await?);
+        }
+        let suspicious = ORPHANS_UNSUSPICIOUS.max(state.live_contents / ORPHANS_ONE_IN);
+        if orphans.len() as u64 > suspicious {
+            let reason = format!("{} blobs have no row: check the index before anything is removed", orphans.len());
+            tracing::error!(reason, "sweep condemns no blob");
+            report.refused = Some(reason);
+            return Ok(());
+        }
+        for names in orphans.chunks(ROWS_PER_PAGE) {
+            report.condemned_blobs += self.swept(SweepChange::CondemnBlobs(lease, names.to_vec())).await?;
+        }
+        Ok(())
+    }
+
+    /// Which of these blobs no row names.
+    pub(crate) async fn orphans_of(&self, blobs: Vec<BlobName>) -> Result<Vec<BlobName>, StoreError> {
+        let mut orphans = Vec::new();
+        for page in blobs.chunks(ROWS_PER_PAGE) {
+            orphans.extend(self.shared.index.unreferenced(page.to_vec()).await?);
+        }
+        Ok(orphans)
+    }
+}
+
+/// Why nothing may be purged now: the clock is not where it was.
+fn distrust(state: &SweepState) -> Option<String> {
+    let SweepState { now, committed_high, hold_until, .. } = *state;
+    if committed_high.minus_secs(CLOCK_JUMP_SECS_MAX) > now {
+        return Some(format!("the clock shows {now}, long before the last commit at {committed_high}"));
+    }
+    if committed_high.plus_secs(CLOCK_JUMP_SECS_MAX) < now {
+        return Some(format!("the clock shows {now}, long after the last commit at {committed_high}"));
+    }
+    (now < hold_until).then(|| format!("the clock jumped ahead, and is not trusted until {hold_until}"))
+}
+
+/// Bytes that blobs take on the disk.
+pub(crate) fn disk_bytes(blobs: &[ListedBlob]) -> u64 {
+    blobs.iter().map(|blob| blob.disk_bytes).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_purged_when_the_clock_is_more_than_an_hour_off() {
+        let at = |secs| Timestamp::from_secs(1_700_000_000 + secs);
+        let state = |now| SweepState { now, committed_high: at(0), hold_until: at(-10), live_contents: 0 };
+        assert_eq!(distrust(&state(at(3600))), None);
+        assert_eq!(distrust(&state(at(-3600))), None);
+        assert!(distrust(&state(at(3601))).is_some());
+        assert!(distrust(&state(at(-3601))).is_some());
+        assert!(distrust(&SweepState { hold_until: at(20), ..state(at(10)) }).is_some());
+    }
+}
