@@ -18,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
 ];
 
 /// Crates that speak to the network, which the layers without I/O must not pull in.
-const NETWORK: [&str; 6] = ["axum", "hyper", "hyper-util", "hyper-rustls", "tokio-rustls", "rustls"];
+const NETWORK: [&str; 5] = ["axum", "hyper", "hyper-util", "hyper-rustls", "tokio-rustls"];
 
 #[test]
 fn every_crate_uses_only_what_its_arrows_allow() {

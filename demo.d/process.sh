@@ -1,0 +1,97 @@
+# shellcheck shell=bash
+# Starting, waiting for and ending processes. Every wait has a deadline, and only what the demo started is ended.
+
+# Who types a command: its user, its home, its environment. Nothing of the caller's environment gets in.
+enter() { # WHO COMMAND…
+    local who=$1 machine=${1#*@} user=$OWNER home
+    shift
+    home=$RUN/$machine
+    local setting=(PATH="$RUN/bin:$PGBIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        HOME="$home" LANG=C.UTF-8 TZ=UTC KHEEPER_CONFIG="$home/kheeper" KHEEPER_ENDPOINT="${ENDPOINT[$machine]:-}")
+    case $who in
+        server | web-01 | web-02) user=$(id -un) ;;
+        *) setting+=(PGHOST="$home/run" PGDATA="$home/data" PGUSER=postgres PGDATABASE=postgres) ;;
+    esac
+    if [ "$user" = "$(id -un)" ]; then
+        (cd "$home" && exec env -i "${setting[@]}" "$@")
+    else
+        (cd "$home" && exec setpriv --reuid="$user" --regid="$(id -gn "$user")" --init-groups env -i "${setting[@]}" "$@")
+    fi
+}
+
+# Types a command, runs it, shows what it says; a failure ends the demo.
+on() { # WHO COMMAND…
+    typed "$@"
+    enter "$@" >"$RUN/said" 2>&1 || {
+        local code=$?
+        SHOW=20 shown <"$RUN/said"
+        fail "'${*:2}' exited with $code"
+    }
+    shown <"$RUN/said"
+}
+
+# Types a command and leaves it running under a name; its output goes to log/NAME.log.
+spawn() { # NAME WHO COMMAND…
+    local name=$1
+    shift
+    typed "$@" '&' | sed "s/'&'/\\&/"
+    enter "$@" </dev/null >>"$RUN/log/$name.log" 2>&1 &
+    echo $! >"$RUN/pids/$name"
+    disown $!
+}
+
+running() { # NAME
+    local pid
+    pid=$(cat "$RUN/pids/$1" 2>/dev/null) && kill -0 "$pid" 2>/dev/null && ! grep -qs '^State:.*Z' "/proc/$pid/status"
+}
+
+end() { # NAME SIGNAL : and waits until it is gone
+    local pid
+    pid=$(cat "$RUN/pids/$1" 2>/dev/null) || return 0
+    kill "-$2" "$pid" 2>/dev/null || true
+    wait_until 40 "$1 to end" eval "! running $1"
+    rm -f "$RUN/pids/$1"
+}
+
+wait_until() { # SECONDS WHAT COMMAND…
+    local deadline=$(($(now) + $1 * 1000000)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        [ "$(now)" -lt "$deadline" ] || fail "waited in vain for $what"
+        sleep 0.05
+    done
+}
+
+# A port nobody listens on. The kernel would choose one too, but a server that is killed must come back at its own.
+free_port() {
+    local port
+    while :; do
+        port=$((20000 + RANDOM % 12000))
+        case " ${PORTS_TAKEN:-} " in *" $port "*) continue ;; esac
+        (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+    done
+    PORTS_TAKEN+=" $port"
+    PORT=$port
+}
+
+# Ends whatever a run of the demo left behind and removes its folder. A pid is only believed if the program behind it, or
+# what it was started with, names that folder.
+clear_run() { # FOLDER
+    local folder=$1 file pid
+    [ -d "$folder" ] || return 0
+    for file in "$folder"/*/data/postmaster.pid "$folder"/pids/*; do
+        [ -f "$file" ] || continue
+        pid=$(head -n 1 "$file")
+        if [[ $pid =~ ^[0-9]+$ ]] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$folder" ||
+            [[ $(readlink "/proc/$pid/exe" 2>/dev/null) == "$folder"/* ]]; then
+            case $file in
+                */postmaster.pid) kill -QUIT "$pid" 2>/dev/null || true ;;
+                *) kill -TERM "$pid" 2>/dev/null || true ;;
+            esac
+            local tries=0
+            while kill -0 "$pid" 2>/dev/null && [ $((tries += 1)) -lt 100 ]; do sleep 0.1; done
+            kill -KILL "$pid" 2>/dev/null || true
+        fi
+    done
+    rm -rf "$folder"
+}
