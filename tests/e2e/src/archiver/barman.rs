@@ -1,0 +1,71 @@
+//! barman-cloud, whose restore command is wrapped in `kheeper exec --recovery barman`.
+
+use std::path::Path;
+
+use super::{Archiver, Site, substitute};
+use crate::command::Done;
+use crate::postgres::Cluster;
+
+/// What barman calls the cluster, below the host's prefix.
+const SERVER: &str = "pg";
+
+/// The distribution's barman-cloud.
+#[derive(Debug, Clone, Copy)]
+pub struct Barman;
+
+impl Archiver for Barman {
+    fn name(&self) -> &'static str {
+        "barman-cloud"
+    }
+
+    fn archive_command(&self, site: &Site) -> String {
+        format!("{} %p", barman(site, "wal-archive", ""))
+    }
+
+    fn restore_command(&self, site: &Site) -> String {
+        format!("kheeper exec --recovery barman -- {} %f %p", barman(site, "wal-restore", ""))
+    }
+
+    fn base_backup(&self, site: &Site, cluster: &Cluster) {
+        let options = format!("--immediate-checkpoint -U postgres -h {}", cluster.socket_dir().display());
+        site.run(&barman(site, "backup", &options), &[]).ok();
+    }
+
+    fn backups(&self, site: &Site) -> Vec<String> {
+        let done = site.run(&barman(site, "backup-list", "--format json"), &[]).ok();
+        let json: serde_json::Value = serde_json::from_str(&done.stdout).expect("barman prints JSON when asked to");
+        let backups = json["backups_list"].as_array().cloned().unwrap_or_default();
+        let mut ids: Vec<String> =
+            backups.iter().filter_map(|backup| backup["backup_id"].as_str()).map(str::to_owned).collect();
+        ids.sort();
+        ids
+    }
+
+    fn retain(&self, site: &Site, count: usize) {
+        site.run(&barman(site, "backup-delete", &format!("--retention-policy 'REDUNDANCY {count}'")), &[]).ok();
+    }
+
+    fn restore_latest(&self, site: &Site, data: &Path) {
+        let latest = self.backups(site).pop().expect("there is a backup");
+        site.run(&format!("{} {latest} {}", barman(site, "restore", ""), data.display()), &[]).ok();
+    }
+
+    fn push(&self, site: &Site, file: &Path) -> Done {
+        site.run(&substitute(&self.archive_command(site), file, ""), &[])
+    }
+
+    fn fetch(&self, site: &Site, segment: &str, to: &Path) -> Done {
+        site.run(&substitute(&self.restore_command(site), to, segment), &[])
+    }
+
+    fn absent_code(&self) -> i32 {
+        1
+    }
+}
+
+fn barman(site: &Site, command: &str, options: &str) -> String {
+    format!(
+        "/usr/bin/barman-cloud-{command} --endpoint-url {} {options} s3://{} {SERVER}",
+        site.endpoint, site.namespace
+    )
+}

@@ -1,0 +1,104 @@
+//! wal-g and barman-cloud behind one trait, so that every PostgreSQL case is written once.
+
+mod barman;
+mod walg;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+pub use barman::Barman;
+pub use walg::WalG;
+
+use crate::cli::Cli;
+use crate::command::{self, Done};
+use crate::postgres::Cluster;
+use crate::unix::database_account;
+use crate::wait::secs;
+
+/// How long one run of an archiver may take.
+const PATIENCE: Duration = secs(240);
+
+/// A program that archives and restores PostgreSQL through a proxy.
+pub trait Archiver: Sync {
+    /// Its name, for messages.
+    fn name(&self) -> &'static str;
+    /// `archive_command`.
+    fn archive_command(&self, site: &Site) -> String;
+    /// `restore_command`.
+    fn restore_command(&self, site: &Site) -> String;
+    /// Takes a base backup of a running cluster.
+    fn base_backup(&self, site: &Site, cluster: &Cluster);
+    /// The names of the base backups, oldest first.
+    fn backups(&self, site: &Site) -> Vec<String>;
+    /// Deletes all base backups but the newest `count`, and the WAL that only they need.
+    fn retain(&self, site: &Site, count: usize);
+    /// Restores the newest base backup into the directory `data`, which is not there yet.
+    fn restore_latest(&self, site: &Site, data: &Path);
+    /// Archives one file, as PostgreSQL would.
+    fn push(&self, site: &Site, file: &Path) -> Done;
+    /// Fetches one segment, as PostgreSQL would in recovery.
+    fn fetch(&self, site: &Site, segment: &str, to: &Path) -> Done;
+    /// The exit code by which PostgreSQL learns that a segment is not there.
+    fn absent_code(&self) -> i32;
+}
+
+/// Where an archiver runs: whose identity, through which proxy, on which host's backups.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// `kheeper` with the identity of the place.
+    pub cli: Cli,
+    /// The proxy's endpoint.
+    pub endpoint: String,
+    /// Whose backups: `myorg/web-01`.
+    pub namespace: String,
+    /// Whether the identity is a user's, who has to say whose backups are meant.
+    pub is_owner: bool,
+    /// A directory of the account that PostgreSQL runs as.
+    pub home: PathBuf,
+}
+
+impl Site {
+    /// The environment of everything that runs here: what `kheeper hosts me --env` prints, and where programs are.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let mut args = vec!["hosts", "me", "--env", "--endpoint", &self.endpoint];
+        if self.is_owner {
+            args.extend(["--host", &self.namespace]);
+        }
+        let lines = self.cli.ok(&args).stdout;
+        let mut environment: Vec<(String, String)> = lines
+            .lines()
+            .map(|line| line.split_once('=').unwrap_or_else(|| panic!("not a variable: {line}")))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let bin = self.cli.program.parent().expect("the program lies in a directory").display().to_string();
+        environment.extend([
+            ("KHEEPER_CONFIG".to_owned(), self.cli.config.display().to_string()),
+            ("PATH".to_owned(), format!("{bin}:/usr/local/bin:/usr/bin:/bin")),
+            ("HOME".to_owned(), self.home.display().to_string()),
+        ]);
+        environment
+    }
+
+    /// Runs a shell command here, as the account PostgreSQL runs as and with nothing but this site's environment.
+    pub fn run(&self, command: &str, more: &[(&str, &str)]) -> Done {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).env_clear().envs(self.environment()).envs(more.iter().copied());
+        shell.current_dir(&self.home);
+        if let Some(account) = database_account() {
+            account.apply(&mut shell);
+        }
+        command::run(shell, PATIENCE)
+    }
+
+    /// `kheeper` with the options that name the proxy and whose backups are meant.
+    fn kheeper(&self, command: &str) -> String {
+        let whose = if self.is_owner { format!(" --host {}", self.namespace) } else { String::new() };
+        format!("kheeper {command} --endpoint {}{whose}", self.endpoint)
+    }
+}
+
+/// PostgreSQL's `%p` or `%f` replaced, the way PostgreSQL does it.
+fn substitute(command: &str, p: &Path, f: &str) -> String {
+    command.replace("%p", &p.display().to_string()).replace("%f", f)
+}

@@ -1,0 +1,67 @@
+//! Where the programs are.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The two programs under test.
+const PROGRAMS: [&str; 2] = ["kheeper", "kheeper-server"];
+
+/// The directory that holds `kheeper` and `kheeper-server`: `$KHEEPER_BIN_DIR`, else the one the tests were built into.
+/// Programs that are not there yet are built, once; programs that are there are taken as they are.
+pub fn directory() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
+        if let Some(dir) = std::env::var_os("KHEEPER_BIN_DIR") {
+            return PathBuf::from(dir);
+        }
+        // target/<profile>/deps/<test>-<hash>
+        let test = std::env::current_exe().expect("Linux knows the running program");
+        let dir = test.ancestors().nth(2).expect("tests are built into target/<profile>/deps").to_owned();
+        if !PROGRAMS.iter().all(|name| dir.join(name).exists()) {
+            build(&dir);
+        }
+        dir
+    })
+}
+
+fn build(dir: &Path) {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "-p", "kheeper", "-p", "kheeper-server"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if dir.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().expect("cargo is there").success(), "the programs do not build");
+}
+
+/// Puts the programs, and wal-g where there is one, into `dir`, where any account of the machine can run them: PostgreSQL
+/// runs `kheeper walg` as postgres, and a checkout may lie below somebody's private home.
+pub fn install(dir: &Path) {
+    std::fs::create_dir_all(dir).expect("the temporary directory is writable");
+    for name in PROGRAMS {
+        place(&directory().join(name), &dir.join(name));
+    }
+    if let Some(walg) = walg() {
+        place(&walg, &dir.join("wal-g"));
+    }
+}
+
+fn place(from: &Path, to: &Path) {
+    if std::fs::hard_link(from, to).is_err() {
+        std::fs::copy(from, to).unwrap_or_else(|error| panic!("cannot copy {}: {error}", from.display()));
+    }
+}
+
+/// The real wal-g: `$WALG`, else the one on PATH.
+pub fn walg() -> Option<PathBuf> {
+    match std::env::var_os("WALG") {
+        Some(path) if !path.is_empty() => Some(PathBuf::from(path)),
+        _ => on_path("wal-g"),
+    }
+}
+
+/// The program called `name` on PATH.
+pub fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
+}

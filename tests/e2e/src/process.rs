@@ -1,0 +1,131 @@
+//! A program that keeps running until the test ends it.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::wait;
+
+/// Lines of a program's output that are shown when a test fails.
+const TAIL_LINES: usize = 60;
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+/// A running child. Dropping it kills it, and shows the end of its log if the test is failing.
+#[derive(Debug)]
+pub struct Running {
+    name: String,
+    child: Child,
+    lines: Lines,
+    ended: Option<ExitStatus>,
+}
+
+impl Running {
+    /// Starts `command`; `name` is what messages call it.
+    pub fn start(name: &str, mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        let lines = Lines::default();
+        collect(child.stdout.take().expect("piped"), Arc::clone(&lines));
+        collect(child.stderr.take().expect("piped"), Arc::clone(&lines));
+        Self { name: name.to_owned(), child, lines, ended: None }
+    }
+
+    /// What `pick` finds in a line of the output, so far or within `limit`. Panics if the program ends first.
+    pub fn wait_for_line<T>(&mut self, what: &str, limit: Duration, mut pick: impl FnMut(&str) -> Option<T>) -> T {
+        let mut seen = 0;
+        let found = wait::poll(limit, || {
+            // Asked before reading: what the program wrote before it ended is looked at once more.
+            let ended = self.try_wait();
+            let found = {
+                let lines = self.lines.lock().expect("no reader panics");
+                let new = lines[seen..].iter().find_map(|line| pick(line));
+                seen = lines.len();
+                new
+            };
+            found.map(Ok).or_else(|| ended.map(Err))
+        });
+        match found {
+            Some(Ok(found)) => found,
+            Some(Err(status)) => panic!("{} ended ({status}) before {what}:\n{}", self.name, self.log()),
+            None => panic!("{}: {what} did not come in {limit:?}:\n{}", self.name, self.log()),
+        }
+    }
+
+    /// Everything it has written so far.
+    pub fn log(&self) -> String {
+        self.lines.lock().expect("no reader panics").join("\n")
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends `signal`, unless it has ended already.
+    pub fn signal(&mut self, signal: Signal) {
+        if self.try_wait().is_none() {
+            let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a child has a pid");
+            kill_process(pid, signal).expect("a child that was not waited for can be signalled");
+        }
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill9(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait(wait::secs(10));
+    }
+
+    /// SIGTERM, and how it ended within `limit`.
+    pub fn terminate(&mut self, limit: Duration) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait(limit)
+    }
+
+    /// How it ended, if it has.
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().expect("a child can be waited for");
+        }
+        self.ended
+    }
+
+    /// How it ended, within `limit`.
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+        let name = self.name.clone();
+        wait::until(&format!("the end of {name}"), limit, || self.try_wait())
+    }
+
+    /// The most memory it ever held (VmHWM), in bytes.
+    pub fn memory_peak_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it is running");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says VmHWM");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+        kib * 1024
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let log = self.log();
+            let skip = log.lines().count().saturating_sub(TAIL_LINES);
+            let tail: Vec<&str> = log.lines().skip(skip).collect();
+            eprintln!("--- last lines of {} ---\n{}\n---", self.name, tail.join("\n"));
+        }
+    }
+}
+
+fn collect(pipe: impl Read + Send + 'static, lines: Lines) {
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            lines.lock().expect("no reader panics").push(String::from_utf8_lossy(&line).into_owned());
+        }
+    });
+}

@@ -1,0 +1,68 @@
+//! `kheeper object-proxy`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
+
+use crate::cli::Cli;
+use crate::process::Running;
+use crate::s3::Door;
+use crate::server::free_port;
+use crate::wait::secs;
+
+/// What the proxy says once it listens.
+pub const ANNOUNCEMENT: &str = "kheeper object-proxy listening on ";
+
+/// A proxy with the identity of the command line that started it.
+#[derive(Debug)]
+pub struct Proxy {
+    cli: Cli,
+    port: u16,
+    options: Vec<String>,
+    running: Option<Running>,
+}
+
+impl Proxy {
+    /// Starts a proxy with the identity of `cli` and further options, and waits until it listens.
+    pub fn start(cli: &Cli, options: &[&str]) -> Self {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let mut proxy = Self { cli: cli.clone(), port: free_port(), options, running: None };
+        proxy.restart();
+        proxy
+    }
+
+    /// The command that serves, to add to.
+    pub fn command(&self) -> Command {
+        let listen = self.address().to_string();
+        let mut args = vec!["object-proxy", "--listen", &listen];
+        args.extend(self.options.iter().map(String::as_str));
+        self.cli.command(&args)
+    }
+
+    /// Ends it, and starts it again on the same port.
+    pub fn restart(&mut self) {
+        self.running = None;
+        let mut running = Running::start("kheeper object-proxy", self.command());
+        running.wait_for_line("the announcement", secs(20), |line| line.contains(ANNOUNCEMENT).then_some(()));
+        self.running = Some(running);
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// What clients call their endpoint.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The door that S3 clients go through.
+    pub fn door(&self) -> Door {
+        Door::proxy(self.address())
+    }
+
+    /// The running program.
+    pub fn running(&mut self) -> &mut Running {
+        self.running.as_mut().expect("the proxy runs")
+    }
+}

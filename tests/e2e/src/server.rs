@@ -1,0 +1,114 @@
+//! `kheeper-server`, on a data directory of its own.
+
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::{LazyLock, Mutex};
+
+use rand::Rng as _;
+
+use crate::command::{self, Done};
+use crate::process::Running;
+use crate::wait::secs;
+
+/// What the server says once it listens.
+pub const ANNOUNCEMENT: &str = "kheeper-server listening on ";
+
+/// Among a server's options, stands for its own origin, which is not known before it has a port.
+pub const OWN_ORIGIN: &str = "{origin}";
+
+/// A server that can be stopped, killed and started again on the same directory and port.
+#[derive(Debug)]
+pub struct Server {
+    program: PathBuf,
+    /// Its data directory.
+    pub data: PathBuf,
+    port: u16,
+    options: Vec<String>,
+    running: Option<Running>,
+}
+
+impl Server {
+    /// Starts the server of `bin` on `data`, with further options.
+    pub fn start(bin: &Path, data: &Path, options: &[&str]) -> Self {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let mut server = Self {
+            program: bin.join("kheeper-server"),
+            data: data.to_owned(),
+            port: free_port(),
+            options,
+            running: None,
+        };
+        server.restart();
+        server
+    }
+
+    /// The command that serves, to add to.
+    pub fn serve_command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("serve").arg("--data").arg(&self.data).arg("--listen").arg(self.address().to_string());
+        command.args(self.options.iter().map(|option| option.replace(OWN_ORIGIN, &self.origin()))).current_dir("/");
+        command
+    }
+
+    /// Starts it again after it has ended, and waits until it listens.
+    pub fn restart(&mut self) {
+        self.running = None;
+        let mut running = Running::start("kheeper-server", self.serve_command());
+        running.wait_for_line("the announcement", secs(30), |line| line.contains(ANNOUNCEMENT).then_some(()));
+        self.running = Some(running);
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Its origin.
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The running program.
+    pub fn running(&mut self) -> &mut Running {
+        self.running.as_mut().expect("the server runs")
+    }
+
+    /// `kill -9`.
+    pub fn kill9(&mut self) {
+        self.running().kill9();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.running().terminate(secs(40))
+    }
+
+    /// An operator's command on its data directory.
+    pub fn operator(&self, args: &[&str]) -> Done {
+        let mut command = Command::new(&self.program);
+        command.args(args).arg("--data").arg(&self.data).current_dir("/");
+        command::run(command, secs(60))
+    }
+
+    /// An operator's command, and the record it printed.
+    #[track_caller]
+    pub fn operator_json(&self, args: &[&str]) -> serde_json::Value {
+        let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
+        self.operator(&args).json()
+    }
+}
+
+/// A port that nothing listens on and that the kernel does not give to outgoing connections, so that a server that was
+/// killed finds it free again.
+pub fn free_port() -> u16 {
+    static TAKEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
+    let mut taken = TAKEN.lock().expect("no holder panics");
+    loop {
+        let port = rand::rng().random_range(12_000..30_000);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && taken.insert(port) {
+            return port;
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A server, its owner, an org, and the hosts a test asks for.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::binaries;
+use crate::cli::Cli;
+use crate::proxy::Proxy;
+use crate::s3::Door;
+use crate::server::Server;
+use crate::wait::secs;
+
+/// The org of every world.
+pub const ORG: &str = "myorg";
+
+/// Everything one test needs, gone when it is dropped.
+#[derive(Debug)]
+pub struct World {
+    /// The server.
+    pub server: Server,
+    /// The org's owner.
+    pub alice: Cli,
+    dir: TempDir,
+}
+
+/// A host that has joined.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// The command line on it.
+    pub cli: Cli,
+}
+
+impl Host {
+    /// `myorg/web-01`.
+    pub fn namespace(&self) -> String {
+        format!("{ORG}/{}", self.name)
+    }
+
+    /// The path of `key` in its namespace.
+    pub fn path(&self, key: &str) -> String {
+        format!("/{ORG}/{}/{key}", self.name)
+    }
+}
+
+impl World {
+    /// A server with the org `myorg`, owned by alice.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, with further options for the server.
+    pub fn start_with(options: &[&str]) -> Self {
+        let dir = Self::directory();
+        let data = dir.path().join("data");
+        Self::start_in(dir, &data, options)
+    }
+
+    /// An empty world's directory, with the programs in it, readable by every account of the machine.
+    pub fn directory() -> TempDir {
+        let dir =
+            tempfile::Builder::new().prefix("kheeper-e2e-").tempdir().expect("the temporary directory is writable");
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("our own directory");
+        binaries::install(&dir.path().join("bin"));
+        dir
+    }
+
+    /// The same on a data directory of the test's choice.
+    pub fn start_in(dir: TempDir, data: &Path, options: &[&str]) -> Self {
+        let server = Server::start(&dir.path().join("bin"), data, options);
+        let alice = Cli::new(&dir.path().join("bin"), &dir.path().join("config-alice"));
+        let world = Self { server, alice, dir };
+        world.login("alice", &world.alice);
+        world.alice.ok(&["orgs", "create", ORG]);
+        world
+    }
+
+    /// A path of the world's own temporary directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The directory of the programs.
+    pub fn bin(&self) -> PathBuf {
+        self.path("bin")
+    }
+
+    /// A command line with a configuration directory of its own.
+    pub fn cli(&self, name: &str) -> Cli {
+        Cli::new(&self.bin(), &self.path(&format!("config-{name}")))
+    }
+
+    /// Creates a user, logs them in at `cli`, and returns their id.
+    pub fn login(&self, name: &str, cli: &Cli) -> String {
+        let id = self.create_user(name);
+        let (mut login, token) = cli.begin_login(&id, &self.server.origin(), &[]);
+        self.server.operator(&["keys", "register", &token, "--yes"]).ok();
+        let status = login.wait(secs(30));
+        assert!(status.success(), "{}", login.log());
+        id
+    }
+
+    /// Creates a user without a key.
+    pub fn create_user(&self, name: &str) -> String {
+        text(&self.server.operator_json(&["users", "create", name])["id"])
+    }
+
+    /// Another user, with an org of their own.
+    pub fn other_owner(&self, name: &str, org: &str) -> Cli {
+        let cli = self.cli(name);
+        self.login(name, &cli);
+        cli.ok(&["orgs", "create", org]);
+        cli
+    }
+
+    /// A join token for a new host.
+    pub fn invite(&self, name: &str) -> String {
+        let invitation = self.alice.json(&["hosts", "create", &format!("{ORG}/{name}")]);
+        text(&invitation["join_token"])
+    }
+
+    /// A new host that has joined.
+    pub fn host(&self, name: &str) -> Host {
+        let token = self.invite(name);
+        let cli = self.cli(name);
+        cli.ok(&["hosts", "join", &token]);
+        Host { name: name.to_owned(), cli }
+    }
+
+    /// A proxy with a host's identity.
+    pub fn host_proxy(&self, host: &Host) -> Proxy {
+        Proxy::start(&host.cli, &[])
+    }
+
+    /// A proxy with the owner's identity.
+    pub fn owner_proxy(&self) -> Proxy {
+        Proxy::start(&self.alice, &[])
+    }
+
+    /// The server itself, with a token of `cli`'s identity.
+    pub fn direct(&self, cli: &Cli) -> Door {
+        Door::direct(self.server.address(), &cli.token())
+    }
+}
+
+/// The text of a JSON string.
+#[track_caller]
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("a string was expected, not {value}")).to_owned()
+}

@@ -1,0 +1,373 @@
+//! A real PostgreSQL, archived by real archivers through the proxy, pruned, lost, and restored.
+//!
+//! Every case runs with barman-cloud, and with wal-g where there is one; without it each prints a line that begins with
+//! `WALG-NOT-RUN`, which `./test` counts.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kheeper_e2e::archiver::{Archiver, Barman, Site, WalG};
+use kheeper_e2e::postgres::{Cluster, PATIENCE, give_tree, make_directory};
+use kheeper_e2e::unix::database_account;
+use kheeper_e2e::wait::{self, secs};
+use kheeper_e2e::world::Host;
+use kheeper_e2e::{Proxy, World, binaries, command, files};
+
+/// The same cases for both archivers.
+macro_rules! cases {
+    ($($case:ident),* $(,)?) => {
+        mod barman {
+            $(#[test]
+            fn $case() {
+                super::$case(&super::Barman);
+            })*
+        }
+        mod walg {
+            $(#[test]
+            fn $case() {
+                if super::walg_is_here(stringify!($case)) {
+                    super::$case(&super::WalG);
+                }
+            })*
+        }
+    };
+}
+
+cases! {
+    archived_pruned_lost_and_restored_twice_on_the_same_host,
+    the_owner_restores_onto_another_host_and_that_host_is_refused_the_first_ones_data,
+    a_dead_server_fails_the_archiver_and_every_segment_is_kept_until_it_is_back,
+    a_server_killed_in_the_middle_of_recovery_stops_postgresql_which_finishes_later,
+    a_key_revoked_in_the_middle_of_recovery_stops_postgresql_and_a_rejoined_host_finishes,
+    a_missing_segment_is_absent_and_every_other_failure_is_fatal,
+}
+
+/// Whether wal-g is here; says so on standard output, past the capture of the test runner, where it is not.
+fn walg_is_here(case: &str) -> bool {
+    let here = binaries::walg().is_some();
+    if !here {
+        let _ = writeln!(std::io::stdout(), "WALG-NOT-RUN {case}");
+    }
+    here
+}
+
+/// A host with a running cluster that archives through its proxy.
+struct Scene {
+    archiver: &'static dyn Archiver,
+    cluster: Cluster,
+    site: Site,
+    proxy: Proxy,
+    host: Host,
+    world: World,
+}
+
+impl Scene {
+    fn start(archiver: &'static dyn Archiver) -> Self {
+        let world = World::start();
+        let host = world.host("web-01");
+        let proxy = world.host_proxy(&host);
+        let site = site(&world, &host, &proxy);
+        let mut cluster = Cluster::create(&site.home);
+        archive_to(&mut cluster, archiver, &site);
+        cluster.start();
+        Self { archiver, cluster, site, proxy, host, world }
+    }
+
+    /// Restores the newest base backup over the lost cluster, ready to recover.
+    fn restore(&mut self) {
+        self.archiver.restore_latest(&self.site, &self.cluster.data);
+        self.cluster.begin_recovery();
+    }
+
+    /// A backup, then segments with rows in each; then the loss, and a restore that stops at a gate in the middle.
+    fn recover_up_to_a_gate(&mut self) -> (Gate, String) {
+        self.cluster.insert(100);
+        self.archiver.base_backup(&self.site, &self.cluster);
+        let segments: Vec<String> = (0..5)
+            .map(|_| {
+                self.cluster.insert(1000);
+                self.cluster.switch_segment()
+            })
+            .collect();
+        for segment in &segments {
+            self.cluster.wait_until_archived(segment);
+        }
+        let rows = self.cluster.rows();
+        self.cluster.destroy();
+        self.restore();
+        let gate = Gate::before(&self.site.home, &segments[2]);
+        self.cluster.set("restore_command", &gate.guard(&self.archiver.restore_command(&self.site)));
+        self.cluster.launch();
+        gate.wait_until_reached();
+        (gate, rows)
+    }
+
+    /// Checks that PostgreSQL gave up instead of taking the failure for the end of its WAL.
+    fn assert_stopped_without_promotion(&mut self) {
+        let status = self.cluster.wait_for_end();
+        let log = self.cluster.running().log();
+        assert!(!status.success(), "PostgreSQL ended well: {log}");
+        assert!(!log.contains("archive recovery complete"), "it promoted itself: {log}");
+        assert_eq!(self.cluster.control_data("Database cluster state"), "in archive recovery");
+        assert_eq!(self.cluster.control_data("Latest checkpoint's TimeLineID"), "1");
+        assert!(!self.cluster.data.join("pg_wal/00000002.history").exists());
+    }
+
+    fn assert_recovered(&mut self, rows: &str, timeline: &str) {
+        assert_eq!(self.cluster.rows(), rows);
+        self.cluster.sql("checkpoint");
+        assert_eq!(self.cluster.timeline(), timeline);
+    }
+}
+
+fn site(world: &World, host: &Host, proxy: &Proxy) -> Site {
+    let home = world.path(&format!("home-{}", host.name));
+    make_directory(&home);
+    Site { cli: host.cli.clone(), endpoint: proxy.endpoint(), namespace: host.namespace(), is_owner: false, home }
+}
+
+fn archive_to(cluster: &mut Cluster, archiver: &dyn Archiver, site: &Site) {
+    cluster.set("archive_mode", "on");
+    cluster.set("archive_command", &archiver.archive_command(site));
+    cluster.set("restore_command", &archiver.restore_command(site));
+    cluster.set_environment(site.environment());
+}
+
+/// Holds recovery before one segment until the test lets it go on.
+struct Gate {
+    dir: PathBuf,
+}
+
+impl Gate {
+    fn before(home: &Path, segment: &str) -> Self {
+        let dir = home.join("gate");
+        make_directory(&dir);
+        let mut mkfifo = Command::new("mkfifo");
+        mkfifo.arg(dir.join("go"));
+        command::run(mkfifo, secs(5)).ok();
+        let script = format!(
+            "if [ \"$1\" = {segment} ] && [ ! -e {0}/reached ]; then : > {0}/reached; read -r _ < {0}/go; fi\n",
+            dir.display()
+        );
+        fs::write(dir.join("gate.sh"), script).expect("the directory is ours");
+        if let Some(account) = database_account() {
+            give_tree(&dir, account);
+        }
+        Self { dir }
+    }
+
+    fn guard(&self, restore_command: &str) -> String {
+        format!("sh {}/gate.sh %f; {restore_command}", self.dir.display())
+    }
+
+    fn wait_until_reached(&self) {
+        let reached = self.dir.join("reached");
+        wait::until("recovery to reach the gate", PATIENCE, || reached.exists().then_some(()));
+    }
+
+    fn open(&self) {
+        fs::write(self.dir.join("go"), "go\n").expect("recovery reads the other end");
+    }
+}
+
+fn archived_pruned_lost_and_restored_twice_on_the_same_host(archiver: &'static dyn Archiver) {
+    let mut scene = Scene::start(archiver);
+    for _ in 0..3 {
+        scene.cluster.insert(500);
+        scene.archiver.base_backup(&scene.site, &scene.cluster);
+    }
+    let before = scene.archiver.backups(&scene.site);
+    assert_eq!(before.len(), 3);
+    scene.archiver.retain(&scene.site, 2);
+    assert_eq!(scene.archiver.backups(&scene.site), before[1..], "the oldest goes, the newest stay");
+
+    scene.cluster.insert(500);
+    scene.cluster.archive_everything();
+    let rows = scene.cluster.rows();
+    scene.cluster.destroy();
+
+    scene.restore();
+    scene.cluster.start();
+    scene.assert_recovered(&rows, "2");
+
+    // The new timeline is archived beside the old one, and a second loss goes along it to a third.
+    scene.cluster.insert(500);
+    scene.cluster.archive_everything();
+    scene.cluster.wait_until_archived("00000002.history");
+    let rows = scene.cluster.rows();
+    scene.cluster.destroy();
+    scene.restore();
+    scene.cluster.start();
+    scene.assert_recovered(&rows, "3");
+    scene.cluster.stop();
+}
+
+fn the_owner_restores_onto_another_host_and_that_host_is_refused_the_first_ones_data(archiver: &'static dyn Archiver) {
+    let mut scene = Scene::start(archiver);
+    scene.cluster.insert(800);
+    scene.archiver.base_backup(&scene.site, &scene.cluster);
+    scene.cluster.insert(800);
+    let segment = scene.cluster.archive_everything();
+    let rows = scene.cluster.rows();
+    scene.cluster.destroy();
+
+    // On the workstation, which is the owner's own account: her proxy admits nobody else.
+    if let Some(account) = database_account() {
+        give_tree(&scene.world.alice.config, account);
+    }
+    let owner = scene.world.alice.run_as(database_account());
+    let owner_proxy = Proxy::start(&owner, &[]);
+    let home = scene.world.path("home-workstation");
+    make_directory(&home);
+    let (endpoint, namespace) = (owner_proxy.endpoint(), scene.host.namespace());
+    let workstation = Site { cli: owner, endpoint, namespace, is_owner: true, home };
+    let mut replayed = Cluster::at(&workstation.home);
+    archiver.restore_latest(&workstation, &replayed.data);
+    replayed.begin_recovery();
+    replayed.set("archive_mode", "off");
+    replayed.set("restore_command", &archiver.restore_command(&workstation));
+    replayed.set_environment(workstation.environment());
+    replayed.start();
+    assert_eq!(replayed.rows(), rows);
+    replayed.stop();
+    let stray = workstation.home.join(&segment);
+    files::write(&stray, &[0; 8192]);
+    archiver.push(&workstation, &stray).failed();
+
+    // On to web-02, whose own archive begins with a base backup.
+    let web_02 = scene.world.host("web-02");
+    let proxy_02 = scene.world.host_proxy(&web_02);
+    let site_02 = site(&scene.world, &web_02, &proxy_02);
+    let mut moved = Cluster::at(&site_02.home);
+    let mut copy = Command::new("cp");
+    copy.arg("-a").arg(&replayed.data).arg(&moved.data);
+    command::run(copy, PATIENCE).ok();
+    archive_to(&mut moved, archiver, &site_02);
+    moved.start();
+    assert_eq!(moved.rows(), rows);
+    archiver.base_backup(&site_02, &moved);
+    assert_eq!(archiver.backups(&site_02).len(), 1);
+
+    // And web-02 may not read what is web-01's: refused, which is not the same as absent.
+    let key = format!("/{}/anything", scene.host.namespace());
+    proxy_02.door().get(&key).expect_error(403, "AccessDenied");
+    proxy_02.door().get("/myorg?list-type=2&prefix=web-01/").expect_error(403, "AccessDenied");
+    let refused = proxy_02.door().head(&key);
+    assert_eq!(refused.status, 403);
+    moved.stop();
+}
+
+fn a_dead_server_fails_the_archiver_and_every_segment_is_kept_until_it_is_back(archiver: &'static dyn Archiver) {
+    let mut scene = Scene::start(archiver);
+    scene.cluster.insert(300);
+    scene.archiver.base_backup(&scene.site, &scene.cluster);
+    let archived = scene.cluster.archive_everything();
+
+    scene.world.server.kill9();
+    let failed_before = failed_count(&scene.cluster);
+    let kept: Vec<String> = (0..3)
+        .map(|_| {
+            scene.cluster.insert(300);
+            scene.cluster.switch_segment()
+        })
+        .collect();
+    wait::until("PostgreSQL to count a failed archiving", PATIENCE, || {
+        (failed_count(&scene.cluster) > failed_before).then_some(())
+    });
+    for segment in &kept {
+        assert!(!scene.cluster.is_archived(segment), "{segment} is not archived");
+        assert!(scene.cluster.data.join("pg_wal").join(segment).exists(), "{segment} is kept");
+    }
+    let pushed = scene.archiver.push(&scene.site, &scene.cluster.data.join("pg_wal").join(&kept[0])).failed();
+    let named = pushed.text().contains("503") || pushed.text().contains("ServiceUnavailable");
+    assert!(named, "the archiver names the reason: {pushed}");
+
+    scene.world.server.restart();
+    for segment in &kept {
+        scene.cluster.wait_until_archived(segment);
+    }
+    // PostgreSQL may archive a segment twice: the same bytes again are a success.
+    let again = scene.cluster.data.join("pg_wal").join(kept.last().expect("three of them"));
+    let copy = scene.site.home.join(again.file_name().expect("a segment has a name"));
+    fs::copy(&again, &copy).expect("PostgreSQL keeps its newest segments");
+    give_tree_to_database(&copy);
+    scene.archiver.push(&scene.site, &copy).ok();
+    let rows = scene.cluster.rows();
+    scene.cluster.destroy();
+    scene.restore();
+    scene.cluster.start();
+    scene.assert_recovered(&rows, "2");
+    drop(archived);
+}
+
+fn a_server_killed_in_the_middle_of_recovery_stops_postgresql_which_finishes_later(archiver: &'static dyn Archiver) {
+    let mut scene = Scene::start(archiver);
+    let (gate, rows) = scene.recover_up_to_a_gate();
+    scene.world.server.kill9();
+    gate.open();
+    scene.assert_stopped_without_promotion();
+
+    scene.world.server.restart();
+    scene.cluster.start();
+    scene.assert_recovered(&rows, "2");
+}
+
+fn a_key_revoked_in_the_middle_of_recovery_stops_postgresql_and_a_rejoined_host_finishes(
+    archiver: &'static dyn Archiver,
+) {
+    let mut scene = Scene::start(archiver);
+    let (gate, rows) = scene.recover_up_to_a_gate();
+    let name = scene.host.namespace();
+    scene.world.alice.ok(&["hosts", "revoke", &name]);
+    wait::until("the revocation to count", secs(6), || {
+        (scene.proxy.door().get("/myorg?list-type=2&prefix=web-01/").status == 403).then_some(())
+    });
+    gate.open();
+    scene.assert_stopped_without_promotion();
+
+    let invitation = scene.world.alice.json(&["hosts", "rejoin", &name]);
+    let token = invitation["join_token"].as_str().expect("a rejoin gives a token");
+    scene.host.cli.ok(&["hosts", "join", token, "--replace"]);
+    scene.proxy.restart();
+    scene.cluster.start();
+    scene.assert_recovered(&rows, "2");
+
+    // Until somebody says so, a host that came back writes nothing over what it may still have to restore.
+    wait::until("archiving to be refused", PATIENCE, || (failed_count(&scene.cluster) > 0).then_some(()));
+    assert!(!scene.cluster.is_archived("00000002.history"));
+    scene.host.cli.ok(&["hosts", "resume"]);
+    scene.cluster.wait_until_archived("00000002.history");
+    scene.cluster.stop();
+}
+
+fn a_missing_segment_is_absent_and_every_other_failure_is_fatal(archiver: &'static dyn Archiver) {
+    let mut scene = Scene::start(archiver);
+    scene.cluster.insert(10);
+    let segment = scene.cluster.archive_everything();
+    let to = scene.site.home.join("fetched");
+    scene.archiver.fetch(&scene.site, &segment, &to).ok();
+    let original = scene.cluster.data.join("pg_wal").join(&segment);
+    if let Ok(original) = fs::read(original) {
+        assert!(original == fs::read(&to).expect("it was fetched"), "the segment came back unchanged");
+    }
+    let missing = "0000000100000000000000FF";
+    assert_eq!(scene.archiver.fetch(&scene.site, missing, &to).code(), scene.archiver.absent_code());
+
+    scene.world.server.kill9();
+    assert_eq!(scene.archiver.fetch(&scene.site, &segment, &to).code(), 255, "a dead server");
+    assert_eq!(scene.archiver.fetch(&scene.site, missing, &to).code(), 255, "a dead server knows no absence");
+    scene.proxy.running().kill9();
+    assert_eq!(scene.archiver.fetch(&scene.site, missing, &to).code(), 255, "a dead proxy");
+}
+
+fn failed_count(cluster: &Cluster) -> u64 {
+    cluster.sql("select failed_count from pg_stat_archiver").parse().expect("a number")
+}
+
+fn give_tree_to_database(path: &Path) {
+    if let Some(account) = database_account() {
+        give_tree(path, account);
+    }
+}

@@ -1,0 +1,139 @@
+//! Forged, stretched and misused tokens: refused, all with one text until a signature has verified.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use kheeper_e2e::s3::{DUMMY_AUTHORIZATION, xml_values};
+use kheeper_e2e::token::{self, Token, part};
+use kheeper_e2e::world::Host;
+use kheeper_e2e::{Door, Request, Response, World};
+use serde_json::json;
+
+struct Scene {
+    world: World,
+    host: Host,
+    good: Token,
+    key: aws_lc_rs::signature::Ed25519KeyPair,
+}
+
+fn scene() -> Scene {
+    let world = World::start();
+    let host = world.host("web-01");
+    world.direct(&host.cli).put(&host.path("a"), b"secret").expect(200);
+    let good = Token::parse(&host.cli.token());
+    let key = token::key_pair(&host.cli.key_file());
+    Scene { world, host, good, key }
+}
+
+impl Scene {
+    fn get(&self, jwt: &str) -> Response {
+        Door::direct(self.world.server.address(), jwt).get(&self.host.path("a"))
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
+#[test]
+fn a_token_has_one_algorithm_one_key_and_one_audience() {
+    let scene = scene();
+    let (good, key) = (&scene.good, &scene.key);
+    scene.get(&good.sign(key)).expect(200);
+    let other = scene.world.host("web-02");
+    let other_key = token::key_pair(&other.cli.key_file());
+    let other_token = Token::parse(&other.cli.token());
+    use aws_lc_rs::signature::KeyPair as _;
+    let public = key.public_key().as_ref().to_vec();
+
+    let mut bad: Vec<(String, String)> = vec![
+        ("nothing".into(), String::new()),
+        ("no JWT".into(), "abc".into()),
+        ("two parts".into(), good.signing_input()),
+        ("no signature".into(), good.unsigned()),
+        ("another key".into(), good.sign(&other_key)),
+        ("somebody else's sub".into(), good.clone().with_claim("sub", other_token.claims["sub"].clone()).sign(key)),
+        ("somebody else's kid".into(), good.clone().with_header("kid", other_token.header["kid"].clone()).sign(key)),
+        ("an unknown kid".into(), good.clone().with_header("kid", "x".repeat(43)).sign(key)),
+        ("crit".into(), good.clone().with_header("crit", json!(["exp"])).sign(key)),
+        ("another typ".into(), good.clone().with_header("typ", "JWT").sign(key)),
+        ("HMAC".into(), good.clone().with_header("alg", "HS256").sign_hs256(&public)),
+        ("aud missing".into(), good.clone().without_claim("aud").sign(key)),
+        ("aud of elsewhere".into(), good.clone().with_claim("aud", "http://127.0.0.1:1").sign(key)),
+        ("aud a list".into(), good.clone().with_claim("aud", json!([good.claims["aud"]])).sign(key)),
+        ("exp missing".into(), good.clone().without_claim("exp").sign(key)),
+        ("exp text".into(), good.clone().with_claim("exp", (now() + 60).to_string()).sign(key)),
+        ("exp float".into(), good.clone().with_claim("exp", now() as f64 + 60.5).sign(key)),
+        ("exp huge".into(), good.clone().with_claim("exp", u64::MAX).sign(key)),
+        ("life too long".into(), good.clone().with_claim("iat", now()).with_claim("exp", now() + 7200).sign(key)),
+        ("iat missing".into(), good.clone().without_claim("iat").sign(key)),
+        ("iat text".into(), good.clone().with_claim("iat", now().to_string()).sign(key)),
+        ("sub missing".into(), good.clone().without_claim("sub").sign(key)),
+        ("too long".into(), good.clone().with_claim("x", "x".repeat(3000)).sign(key)),
+    ];
+    for algorithm in ["none", "None", "nOnE", "ES256", "RS256", "Ed448", ""] {
+        bad.push((format!("alg {algorithm}"), good.clone().with_header("alg", algorithm).sign(key)));
+        bad.push((format!("alg {algorithm}, unsigned"), good.clone().with_header("alg", algorithm).unsigned()));
+    }
+    let claims = good.claims.to_string();
+    let twice = format!("{},\"sub\":{}}}", &claims[..claims.len() - 1], other_token.claims["sub"]);
+    let input = format!("{}.{}", part(&good.header.to_string()), part(&twice));
+    bad.push(("a claim twice".into(), token::sign_input(&input, key)));
+
+    let mut texts = Vec::new();
+    for (what, jwt) in &bad {
+        let answer = scene.get(jwt);
+        assert_eq!((answer.status, answer.code().as_str()), (403, "AccessDenied"), "{what}: {answer}");
+        if !what.starts_with("exp") && !what.starts_with("iat") && !what.starts_with("aud") && !what.contains("life") {
+            texts.push((what, xml_values(&answer.text(), "Message")));
+        }
+    }
+    for (what, text) in &texts {
+        assert_eq!(text, &texts[0].1, "before a signature verifies every failure reads the same: {what}");
+    }
+}
+
+#[test]
+fn clocks_are_judged_with_five_minutes_of_patience() {
+    let scene = scene();
+    let at = |iat: u64, exp: u64| scene.good.clone().with_claim("iat", iat).with_claim("exp", exp).sign(&scene.key);
+    let now = now();
+    scene.get(&at(now + 200, now + 400)).expect(200);
+    scene.get(&at(now - 600, now - 200)).expect(200);
+    let expired = scene.get(&at(now - 1200, now - 600)).expect_error(400, "ExpiredToken");
+    assert!(expired.header("date").is_some());
+    let ahead = scene.get(&at(now + 900, now + 1200)).expect_error(403, "RequestTimeTooSkewed");
+    assert!(ahead.header("date").is_some());
+}
+
+#[test]
+fn a_registration_token_opens_nothing_and_is_good_once() {
+    let scene = scene();
+    let id = scene.world.create_user("carol");
+    let carol = scene.world.cli("carol");
+    let (mut login, registration) = carol.begin_login(&id, &scene.world.server.origin(), &[]);
+    scene.get(&registration).expect_error(403, "AccessDenied");
+    let access = scene.host.cli.token();
+    scene.world.server.operator(&["keys", "register", &access, "--yes"]).failed();
+    scene.world.server.operator(&["keys", "register", &registration, "--yes"]).ok();
+    scene.world.server.operator(&["keys", "register", &registration, "--yes"]).failed();
+    assert!(login.wait(kheeper_e2e::wait::secs(30)).success(), "{}", login.log());
+}
+
+#[test]
+fn credentials_of_other_kinds_are_told_what_to_do() {
+    let scene = scene();
+    let address = scene.world.server.address();
+    let path = scene.host.path("a");
+    let sigv4 = Request::new("GET", &path).header("Authorization", DUMMY_AUTHORIZATION).send(address);
+    assert!(sigv4.clone().expect_error(403, "AccessDenied").text().contains("kheeper object-proxy"), "{sigv4}");
+    let two = Request::new("GET", &path)
+        .header("Authorization", &format!("Bearer {}", scene.host.cli.token()))
+        .header("Authorization", "Bearer x")
+        .send(address);
+    assert!(matches!(two.status, 400 | 403), "{two}");
+    let presigned = format!("{path}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=a&X-Amz-Signature=b");
+    assert_eq!(Request::new("GET", &presigned).send(address).status, 403);
+    for header in ["X-Forwarded-User", "X-Kheeper-Host", "X-Amz-Security-Token"] {
+        assert_eq!(Request::new("GET", &path).header(header, "web-01").send(address).status, 403);
+    }
+}
