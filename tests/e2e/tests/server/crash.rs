@@ -127,7 +127,8 @@ fn check(door: &Door, host: &Host, journal: &Journal) {
 
 fn assert_usage_is_what_is_listed(world: &World, door: &Door) {
     let text = door.get("/myorg?list-type=2&prefix=web-01/").expect(200).text();
-    let listed: u64 = kheeper_e2e::s3::xml_values(&text, "Size").iter().map(|size| size.parse::<u64>().unwrap()).sum();
+    let listed: u64 =
+        kheeper_e2e::s3::xml_values(&text, "Size").iter().map(|size| size.parse::<u64>().expect("a size")).sum();
     let usage = world.alice.json(&["usage", "--org", "myorg"]);
     let records = usage.as_array().expect("a list of records");
     let current: u64 = records.iter().filter_map(|record| record["current_bytes"].as_u64()).max().unwrap_or(0);
