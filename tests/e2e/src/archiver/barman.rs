@@ -19,20 +19,20 @@ impl Archiver for Barman {
     }
 
     fn archive_command(&self, site: &Site) -> String {
-        format!("{} %p", barman(site, "wal-archive", ""))
+        format!("{} %p", barman(site, "", "wal-archive", ""))
     }
 
     fn restore_command(&self, site: &Site) -> String {
-        format!("kheeper exec --recovery barman -- {} %f %p", barman(site, "wal-restore", ""))
+        format!("{} %f %p", barman(site, "--recovery barman", "wal-restore", ""))
     }
 
     fn base_backup(&self, site: &Site, cluster: &Cluster) {
         let options = format!("--immediate-checkpoint -U postgres -h {}", cluster.socket_dir().display());
-        site.run(&barman(site, "backup", &options), &[]).ok();
+        site.run(&barman(site, "", "backup", &options), &[]).ok();
     }
 
     fn backups(&self, site: &Site) -> Vec<String> {
-        let done = site.run(&barman(site, "backup-list", "--format json"), &[]).ok();
+        let done = site.run(&barman(site, "", "backup-list", "--format json"), &[]).ok();
         let json: serde_json::Value = serde_json::from_str(&done.stdout).expect("barman prints JSON when asked to");
         let backups = json["backups_list"].as_array().cloned().unwrap_or_default();
         let mut ids: Vec<String> =
@@ -42,12 +42,12 @@ impl Archiver for Barman {
     }
 
     fn retain(&self, site: &Site, count: usize) {
-        site.run(&barman(site, "backup-delete", &format!("--retention-policy 'REDUNDANCY {count}'")), &[]).ok();
+        site.run(&barman(site, "", "backup-delete", &format!("--retention-policy 'REDUNDANCY {count}'")), &[]).ok();
     }
 
     fn restore_latest(&self, site: &Site, data: &Path) {
         let latest = self.backups(site).pop().expect("there is a backup");
-        site.run(&format!("{} {latest} {}", barman(site, "restore", ""), data.display()), &[]).ok();
+        site.run(&format!("{} {latest} {}", barman(site, "", "restore", ""), data.display()), &[]).ok();
     }
 
     fn push(&self, site: &Site, file: &Path) -> Done {
@@ -63,9 +63,11 @@ impl Archiver for Barman {
     }
 }
 
-fn barman(site: &Site, command: &str, options: &str) -> String {
+fn barman(site: &Site, exec_options: &str, command: &str, options: &str) -> String {
     format!(
-        "/usr/bin/barman-cloud-{command} --endpoint-url {} {options} s3://{} {SERVER}",
-        site.endpoint, site.namespace
+        "{} {exec_options} -- /usr/bin/barman-cloud-{command} --endpoint-url {} {options} s3://{} {SERVER}",
+        site.kheeper("exec"),
+        site.endpoint,
+        site.namespace
     )
 }

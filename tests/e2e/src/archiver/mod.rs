@@ -59,25 +59,15 @@ pub struct Site {
 }
 
 impl Site {
-    /// The environment of everything that runs here: what `kheeper hosts me --env` prints, and where programs are.
+    /// The environment of everything that runs here: where the proxy and the programs are. The rest is `kheeper`'s.
     pub fn environment(&self) -> Vec<(String, String)> {
-        let mut args = vec!["hosts", "me", "--env", "--endpoint", &self.endpoint];
-        if self.is_owner {
-            args.extend(["--host", &self.namespace]);
-        }
-        let lines = self.cli.ok(&args).stdout;
-        let mut environment: Vec<(String, String)> = lines
-            .lines()
-            .map(|line| line.split_once('=').unwrap_or_else(|| panic!("not a variable: {line}")))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
         let bin = self.cli.program.parent().expect("the program lies in a directory").display().to_string();
-        environment.extend([
+        vec![
             ("KHEEPER_CONFIG".to_owned(), self.cli.config.display().to_string()),
+            ("KHEEPER_ENDPOINT".to_owned(), self.endpoint.clone()),
             ("PATH".to_owned(), format!("{bin}:/usr/local/bin:/usr/bin:/bin")),
             ("HOME".to_owned(), self.home.display().to_string()),
-        ]);
-        environment
+        ]
     }
 
     /// Runs a shell command here, as the account PostgreSQL runs as and with nothing but this site's environment.
@@ -91,10 +81,10 @@ impl Site {
         command::run(shell, PATIENCE)
     }
 
-    /// `kheeper` with the options that name the proxy and whose backups are meant.
+    /// `kheeper walg` or `kheeper exec`, which an owner has to tell whose backups are meant.
     fn kheeper(&self, command: &str) -> String {
         let whose = if self.is_owner { format!(" --host {}", self.namespace) } else { String::new() };
-        format!("kheeper {command} --endpoint {}{whose}", self.endpoint)
+        format!("kheeper {command}{whose}")
     }
 }
 

@@ -31,7 +31,9 @@ impl Archiver for WalG {
     }
 
     fn backups(&self, site: &Site) -> Vec<String> {
-        let done = site.run(&walg(site, "backup-list --json"), &[]).ok();
+        // The plain command, for which the environment is sourced: it has to work too.
+        let whose = site.kheeper("hosts me --env");
+        let done = site.run(&format!("set -a; eval \"$({whose})\"; wal-g backup-list --json"), &[]).ok();
         let json: serde_json::Value = serde_json::from_str(done.stdout.trim()).unwrap_or_default();
         let backups = json.as_array().cloned().unwrap_or_default();
         backups.iter().map(|backup| backup["backup_name"].to_string()).collect()
@@ -59,5 +61,5 @@ impl Archiver for WalG {
 }
 
 fn walg(site: &Site, args: &str) -> String {
-    format!("{} -- {args}", site.kheeper("walg"))
+    format!("{} {args}", site.kheeper("walg"))
 }
