@@ -1,0 +1,142 @@
+//! From configuration to serving, and back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kheeper_model::SystemClock;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::{Access, ProxyConfig};
+use crate::error::StartError;
+use crate::listen::{self, Listener};
+use crate::proxy::Proxy;
+
+/// Serves until SIGTERM, SIGINT, or the end of [`ProxyConfig::lifetime`]; then lets requests in flight finish for at
+/// most [`ProxyConfig::drain_timeout`]. Must run inside a tokio runtime.
+///
+/// An error means that nothing was served: the configuration is refused, or an address cannot be bound.
+pub async fn serve(config: ProxyConfig) -> Result<(), StartError> {
+    let (stop, stopped) = Stop::new();
+    let lifetime = config.lifetime;
+    let signals = Signals::install()?;
+    let bound = bind(config)?;
+    notify(&[sd_notify::NotifyState::Ready]);
+    let serving = tokio::spawn(bound.run(stopped));
+    signals.wait(lifetime).await;
+    notify(&[sd_notify::NotifyState::Stopping]);
+    stop.now();
+    serving.await.map_err(|error| StartError::System { what: "finish serving", source: std::io::Error::other(error) })
+}
+
+/// Checks the configuration and binds. Connections wait in the kernel's queue until [`BoundProxy::run`]. Must run
+/// inside a tokio runtime.
+pub fn bind(config: ProxyConfig) -> Result<BoundProxy, StartError> {
+    config.check()?;
+    let proxy = Arc::new(Proxy::new(&config, Arc::new(SystemClock))?);
+    let listeners = Listener::open(config.listen.as_ref(), &config.guard)?;
+    let bound = BoundProxy { listeners, proxy, drain_timeout: config.drain_timeout };
+    announce(&bound, &config);
+    Ok(bound)
+}
+
+/// A proxy whose sockets are bound.
+pub struct BoundProxy {
+    listeners: Vec<Listener>,
+    proxy: Arc<Proxy>,
+    drain_timeout: Duration,
+}
+
+impl BoundProxy {
+    /// The address of its first TCP socket, with the port that the system chose where it was asked to.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        self.listeners.iter().find_map(Listener::tcp_address)
+    }
+
+    /// Serves until told to stop, and then until requests in flight are done or the drain time is over.
+    pub async fn run(self, stopped: Stopped) {
+        listen::serve(self.listeners, self.proxy, stopped.0, self.drain_timeout).await;
+    }
+}
+
+/// Tells a proxy to stop. Dropped, it tells it too.
+#[derive(Debug)]
+pub struct Stop(watch::Sender<bool>);
+
+/// Learns that a [`Stop`] was given.
+#[derive(Debug, Clone)]
+pub struct Stopped(watch::Receiver<bool>);
+
+impl Stop {
+    /// A pair of ends.
+    pub fn new() -> (Self, Stopped) {
+        let (sender, receiver) = watch::channel(false);
+        (Self(sender), Stopped(receiver))
+    }
+
+    /// Says stop.
+    pub fn now(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// Before anything is bound, so that no signal finds the default handler and cuts a request off.
+    fn install() -> Result<Self, StartError> {
+        let install = |kind| signal(kind).map_err(|source| StartError::System { what: "listen for signals", source });
+        Ok(Self { terminate: install(SignalKind::terminate())?, interrupt: install(SignalKind::interrupt())? })
+    }
+
+    async fn wait(mut self, lifetime: Option<Duration>) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM: finishing what is in flight"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT: finishing what is in flight"),
+            () = sleep_or_for_ever(lifetime) => tracing::info!("the time given with --for is over"),
+        }
+    }
+}
+
+async fn sleep_or_for_ever(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn announce(bound: &BoundProxy, config: &ProxyConfig) {
+    for listener in &bound.listeners {
+        tracing::info!(
+            "listening on {} as {} for {}{}",
+            listener.describe(),
+            config.identity.subject,
+            config.identity.origin,
+            if matches!(config.access, Access::Read(_)) { ", read-only" } else { "" },
+        );
+    }
+    if config.guard.allow_users.is_empty() {
+        tracing::warn!("every local user can use this identity: --allow-user NAME admits only those named");
+    }
+    if config.guard.allow_unsigned {
+        tracing::warn!(
+            "unsigned requests are served (--allow-unsigned): a web page or a tricked program can use the identity"
+        );
+    }
+    if config.guard.allow_remote {
+        tracing::warn!("other machines may reach this proxy (--allow-remote) and use the identity");
+    }
+    if let Some(why) = bound.proxy.writes_refused() {
+        tracing::warn!("writes are refused: {why}");
+    }
+}
+
+fn notify(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "failed to notify the service manager");
+    }
+}
