@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 /// The two programs under test.
 const PROGRAMS: [&str; 2] = ["kheeper", "kheeper-server"];
 
-/// The directory that holds `kheeper` and `kheeper-server`: `$KHEEPER_BIN_DIR`, else the one the tests were built into.
-/// Programs that are not there yet are built, once; programs that are there are taken as they are.
+/// The directory that holds `kheeper` and `kheeper-server`: `$KHEEPER_BIN_DIR`, else the one the tests were built into,
+/// where they are built first, since programs of yesterday would be tested as if they were today's.
 pub fn directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {
@@ -18,16 +18,14 @@ pub fn directory() -> &'static Path {
         // target/<profile>/deps/<test>-<hash>
         let test = std::env::current_exe().expect("Linux knows the running program");
         let dir = test.ancestors().nth(2).expect("tests are built into target/<profile>/deps").to_owned();
-        if !PROGRAMS.iter().all(|name| dir.join(name).exists()) {
-            build(&dir);
-        }
+        build(&dir);
         dir
     })
 }
 
 fn build(dir: &Path) {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "-p", "kheeper", "-p", "kheeper-server"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo.args(["build", "--quiet", "-p", "kheeper", "-p", "kheeper-server"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     if dir.ends_with("release") {
         cargo.arg("--release");
     }

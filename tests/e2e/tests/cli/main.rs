@@ -1,0 +1,8 @@
+//! The command line: identities from their first key to their last day, and every way to start wrongly.
+
+mod env;
+mod hosts;
+mod identity;
+mod start;
+mod usage;
+mod users;
