@@ -96,11 +96,13 @@ impl PayloadVerifier {
         let checksum = match &declared.checksum {
             None => None,
             Some(promised) => {
-                let found = match (promised.algorithm(), sha256, checksum) {
-                    (ChecksumAlgorithm::Crc64nvme, _, _) => crc64nvme.to_base64(),
-                    (ChecksumAlgorithm::Sha256, Some(digest), _) => STANDARD.encode(digest),
-                    (_, _, Some(hasher)) => hasher.finish(),
-                    (algorithm, ..) => unreachable!("a hasher of {algorithm} was made with the verifier"),
+                const MADE: &str = "what the declared checksum needs was made with the verifier";
+                let found = match promised.algorithm() {
+                    ChecksumAlgorithm::Crc64nvme => crc64nvme.to_base64(),
+                    ChecksumAlgorithm::Sha256 => STANDARD.encode(sha256.expect(MADE)),
+                    ChecksumAlgorithm::Crc32 | ChecksumAlgorithm::Crc32c | ChecksumAlgorithm::Sha1 => {
+                        checksum.expect(MADE).finish()
+                    }
                 };
                 Some(check_checksum(promised, found, trailers)?)
             }

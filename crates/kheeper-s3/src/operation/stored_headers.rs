@@ -163,7 +163,7 @@ mod tests {
     fn user_metadata_is_kept_as_it_came_and_repeated_names_are_joined() {
         assert_eq!(stored(&[("x-amz-meta-mtime", "1.5")]), one("x-amz-meta-mtime", "1.5"));
         assert_eq!(stored(&[("x-amz-meta-a", "1"), ("x-amz-meta-a", "2")]), one("x-amz-meta-a", "1,2"));
-        assert_eq!(stored(&[("x-amz-meta-é".trim_end_matches('é'), "")]).map(|all| all.len()), Ok(1));
+        assert_eq!(stored(&[("x-amz-meta-empty", "")]), one("x-amz-meta-empty", ""));
         assert_eq!(stored(&[("x-amz-meta-name", "Müller")]), one("x-amz-meta-name", "Müller"));
     }
 
