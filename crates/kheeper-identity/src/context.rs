@@ -10,6 +10,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::{ContextError, Identity, ParseError, PrivateKey};
 
@@ -270,17 +271,17 @@ impl Context {
         make_context_dir(&self.dir)?;
         let path = self.dir.join(format!("pending-{tag}.pem"));
         if path.exists() {
-            return Ok(PendingKey { key: read_key(&path)?, path });
+            return Ok(PendingKey { key: Arc::new(read_key(&path)?), path });
         }
         if let Some(key) = self.key_of_interrupted_complete()? {
-            return Ok(PendingKey { key, path: self.dir.join(PRIVATE_KEY_FILE) });
+            return Ok(PendingKey { key: Arc::new(key), path: self.dir.join(PRIVATE_KEY_FILE) });
         }
         let malformed = |error: crate::KeyError| ContextError::Malformed { path: path.clone(), why: error.to_string() };
         let key = PrivateKey::generate().map_err(malformed)?;
         let pem = key.to_pkcs8_pem().map_err(malformed)?;
         let name = format!("pending-{tag}.pem");
         write_atomically(&self.dir, &name, pem.as_bytes(), 0o600)?;
-        Ok(PendingKey { key, path })
+        Ok(PendingKey { key: Arc::new(key), path })
     }
 
     /// Makes `identity` the context's, with the pending key. The key goes first: a crash in between leaves a key that
@@ -329,13 +330,13 @@ pub enum Replace {
 /// A key on disk that is not in use yet.
 #[derive(Debug)]
 pub struct PendingKey {
-    key: PrivateKey,
+    key: Arc<PrivateKey>,
     path: PathBuf,
 }
 
 impl PendingKey {
     /// The key.
-    pub fn key(&self) -> &PrivateKey {
+    pub fn key(&self) -> &Arc<PrivateKey> {
         &self.key
     }
 }

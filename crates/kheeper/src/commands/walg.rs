@@ -1,0 +1,113 @@
+//! `kheeper walg ARGS…`: wal-g with this host's settings, offline from the identity.
+//!
+//! Everything but `wal-fetch` simply becomes wal-g. `wal-fetch` stays in front of it, for its exit status
+//! ([`crate::recovery`]).
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+
+use clap::Args;
+
+use super::exec::{Program, become_program, run_and_wait};
+use super::whose::WhoseArgs;
+use crate::cli::GlobalArgs;
+use crate::exit_code::ExitCode;
+use crate::recovery::{self, Fetcher, Mode};
+
+/// Flags of `kheeper walg`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "wal-g is taken from $WALG, else from PATH. Flags before wal-g's own command are kheeper's, the rest is wal-g's."
+)]
+pub(crate) struct WalgArgs {
+    #[command(flatten)]
+    whose: WhoseArgs,
+    /// wal-g's command and its arguments, for instance `wal-push %p`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "ARGS")]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// Runs wal-g.
+pub(crate) fn run(args: WalgArgs, global: &GlobalArgs) -> anyhow::Result<ExitCode> {
+    let mut settings = args.whose.client_env(global)?.walg();
+    let patience = Patience::of_command(args.arguments.first().map(OsString::as_os_str));
+    settings.extend(patience.settings(|name| env::var_os(name).is_some()));
+    let program = Program {
+        path: env::var_os("WALG").filter(|path| !path.is_empty()).unwrap_or_else(|| "wal-g".into()),
+        arguments: args.arguments,
+        settings,
+    };
+    if patience != Patience::Recovery {
+        return become_program(program);
+    }
+    let status = super::block_on(run_and_wait(program))?;
+    Ok(recovery::exit_code(Fetcher::Walg, status, Mode::of_this_process()))
+}
+
+/// How long wal-g shall try before it gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// `wal-push`: PostgreSQL itself tries again for ever, and waits for us when it stops. wal-g alone would go on for
+    /// half an hour, and nobody would hear of it.
+    Archiving,
+    /// `wal-fetch`: long enough for a server to restart, and then PostgreSQL is stopped, which can go on later.
+    Recovery,
+    /// Base backups and the rest: wal-g's own.
+    Own,
+}
+
+impl Patience {
+    fn of_command(command: Option<&OsStr>) -> Self {
+        match command.and_then(OsStr::to_str) {
+            Some("wal-push") => Self::Archiving,
+            Some("wal-fetch") => Self::Recovery,
+            _ => Self::Own,
+        }
+    }
+
+    /// wal-g's settings for it: retries, and milliseconds between retries of 503 (the delay doubles from the lower to
+    /// the upper). One that is set already, under any of the names that wal-g reads, is left alone.
+    fn settings(self, is_set: impl Fn(&str) -> bool) -> Vec<(&'static str, String)> {
+        let (retries, delay_ms_min, delay_ms_max) = match self {
+            Self::Archiving => (2, 200, 1000),
+            Self::Recovery => (6, 500, 5000),
+            Self::Own => return Vec::new(),
+        };
+        let settings = [
+            ("WALG_S3_MAX_RETRIES", retries),
+            ("WALG_S3_MIN_THROTTLING_RETRY_DELAY", delay_ms_min),
+            ("WALG_S3_MAX_THROTTLING_RETRY_DELAY", delay_ms_max),
+        ];
+        let chosen_by_user = |name: &str| {
+            let bare = name.trim_start_matches("WALG_");
+            [bare.to_owned(), format!("WALG_{bare}"), format!("WALE_{bare}")].iter().any(|name| is_set(name))
+        };
+        let ours = settings.into_iter().filter(|(name, _)| !chosen_by_user(name));
+        ours.map(|(name, value)| (name, value.to_string())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(patience: Patience, set: &[&str]) -> Vec<&'static str> {
+        patience.settings(|name| set.contains(&name)).into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn archiving_and_recovery_have_capped_retries_and_base_backups_have_not() {
+        let of = |command: &str| Patience::of_command(Some(OsStr::new(command)));
+        assert_eq!(names(of("wal-push"), &[]).len(), 3);
+        assert_eq!(names(of("wal-fetch"), &[]).len(), 3);
+        assert!(names(of("backup-push"), &[]).is_empty());
+        assert!(names(of("delete"), &[]).is_empty());
+    }
+
+    #[test]
+    fn a_cap_that_the_user_chose_stays_under_each_of_its_names() {
+        for name in ["S3_MAX_RETRIES", "WALG_S3_MAX_RETRIES", "WALE_S3_MAX_RETRIES"] {
+            assert!(!names(Patience::Archiving, &[name]).contains(&"WALG_S3_MAX_RETRIES"), "{name}");
+        }
+    }
+}
