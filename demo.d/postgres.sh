@@ -16,27 +16,27 @@ configure() { # MACHINE LINE…
     shift
     note "Into postgresql.conf on $machine:"
     printf '%s\n' "$@" | sed "s|$RUN|\$D|g; s/^/     $DIM/; s/\$/$PLAIN/"
-    printf '%s\n' "$@" | enter "$(dba "$machine")" tee -a "$RUN/$machine/data/postgresql.conf" >/dev/null
+    printf '%s\n' "$@" | enter "$(dba "$machine")" tee -a "$RUN/$machine/pg/data/postgresql.conf" >/dev/null
 }
 
 make_cluster() { # MACHINE
-    on "$(dba "$1")" initdb --auth-local=trust --auth-host=reject --username=postgres --encoding=UTF8 --locale=C.UTF-8 -D "$RUN/$1/data" >"$RUN/initdb.said"
+    on "$(dba "$1")" initdb --auth-local=trust --auth-host=reject --username=postgres --encoding=UTF8 --locale=C.UTF-8 -D "$RUN/$1/pg/data" >"$RUN/initdb.said"
     head -n 1 "$RUN/initdb.said"
 }
 
 # A socket in a folder of its own and no TCP; syncing stays as it is, for the demo is about what survives.
 private_settings() { # MACHINE
-    printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$RUN/$1/run'" "log_line_prefix = '%m '"
+    printf '%s\n' "listen_addresses = ''" "unix_socket_directories = '$RUN/$1/pg/run'" "log_line_prefix = '%m '"
 }
 
 start_postgres() { # MACHINE
-    typed "$(dba "$1")" pg_ctl start -D "$RUN/$1/data"
+    typed "$(dba "$1")" pg_ctl start -D "$RUN/$1/pg/data"
     # Without -w: recovery may take as long as it takes, and may end in a stop.
-    enter "$(dba "$1")" pg_ctl start -s -W -D "$RUN/$1/data" -l "$RUN/$1/run/postgresql.log" || fail "PostgreSQL on $1 did not start"
+    enter "$(dba "$1")" pg_ctl start -s -W -D "$RUN/$1/pg/data" -l "$RUN/$1/pg/run/postgresql.log" || fail "PostgreSQL on $1 did not start"
 }
 
 stop_postgres() { # MACHINE MODE
-    on "$(dba "$1")" pg_ctl stop -s -t 60 -m "$2" -D "$RUN/$1/data"
+    on "$(dba "$1")" pg_ctl stop -s -t 60 -m "$2" -D "$RUN/$1/pg/data"
 }
 
 answers() { # MACHINE
@@ -48,7 +48,7 @@ open_for_writing() { # MACHINE : up, recovered and promoted
 }
 
 stopped() { # MACHINE
-    ! enter "$(dba "$1")" pg_ctl status -D "$RUN/$1/data"
+    ! enter "$(dba "$1")" pg_ctl status -D "$RUN/$1/pg/data"
 }
 
 add_rows() { # MACHINE COUNT WHY
@@ -68,15 +68,15 @@ archive_everything() { # MACHINE
 }
 
 nothing_to_archive() { # MACHINE
-    ! compgen -G "$RUN/$1/data/pg_wal/archive_status/*.ready" >/dev/null
+    ! compgen -G "$RUN/$1/pg/data/pg_wal/archive_status/*.ready" >/dev/null
 }
 
 postgres_log() { # MACHINE
-    cat "$RUN/$1/run/postgresql.log"
+    cat "$RUN/$1/pg/run/postgresql.log"
 }
 
 lose_the_database() { # MACHINE
     stop_postgres "$1" immediate
-    on "$(dba "$1")" rm -rf "$RUN/$1/data"
-    : >"$RUN/$1/run/postgresql.log"
+    on "$(dba "$1")" rm -rf "$RUN/$1/pg/data"
+    : >"$RUN/$1/pg/run/postgresql.log"
 }

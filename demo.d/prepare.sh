@@ -168,7 +168,7 @@ lay_out_machines() {
     local machine
     for machine in server web-01 web-02 alice; do
         install -d -m 0755 "$RUN/$machine" "$RUN/$machine/kheeper"
-        install -d -m 0700 -o "$OWNER" "$RUN/$machine/run" "$RUN/$machine/data"
+        install -d -m 0700 -o "$OWNER" "$RUN/$machine/pg" "$RUN/$machine/pg/run" "$RUN/$machine/pg/data"
     done
     chown "$OWNER" "$RUN/alice" "$RUN/alice/kheeper"
 }

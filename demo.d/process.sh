@@ -10,7 +10,7 @@ enter() { # WHO COMMAND…
         HOME="$home" LANG=C.UTF-8 TZ=UTC KHEEPER_CONFIG="$home/kheeper" KHEEPER_ENDPOINT="${ENDPOINT[$machine]:-}")
     case $who in
         server | web-01 | web-02) user=$(id -un) ;;
-        *) setting+=(PGHOST="$home/run" PGDATA="$home/data" PGUSER=postgres PGDATABASE=postgres) ;;
+        *) setting+=(PGHOST="$home/pg/run" PGDATA="$home/pg/data" PGUSER=postgres PGDATABASE=postgres) ;;
     esac
     if [ "$user" = "$(id -un)" ]; then
         (cd "$home" && exec env -i "${setting[@]}" "$@")
@@ -79,7 +79,7 @@ free_port() {
 clear_run() { # FOLDER
     local folder=$1 file pid
     [ -d "$folder" ] || return 0
-    for file in "$folder"/*/data/postmaster.pid "$folder"/pids/*; do
+    for file in "$folder"/*/pg/data/postmaster.pid "$folder"/pids/*; do
         [ -f "$file" ] || continue
         pid=$(head -n 1 "$file")
         if [[ $pid =~ ^[0-9]+$ ]] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$folder" ||

@@ -24,8 +24,8 @@ kill_under_load() {
     load 500 >>"$RUN/log/load.log" 2>&1 &
     local loader=$! begun before reason
     wait_until 60 'the load to get going' committed_more_than 1500
-    wait_until 60 'a segment on its way' compgen -G "$RUN/web-01/data/pg_wal/archive_status/*.ready"
-    : >"$RUN/web-01/run/postgresql.log"
+    wait_until 60 'a segment on its way' compgen -G "$RUN/web-01/pg/data/pg_wal/archive_status/*.ready"
+    : >"$RUN/web-01/pg/run/postgresql.log"
     before=$(committed)
     typed server kill -KILL "$(cat "$RUN/pids/server")"
     begun=$(now)
@@ -70,7 +70,7 @@ kill_during_restore() {
     EXPECTED=$(rows web-01)
     note "Committed: ${EXPECTED% *} rows, checksum ${EXPECTED#* }"
     lose_the_database web-01
-    fetch_base_backup web-01
+    fetch_base_backup web-01 web-01
     start_postgres web-01
     wait_until 120 'recovery to be under way' eval "[ \$(postgres_log web-01 | grep -c 'restored log file') -ge 2 ]"
     typed server kill -KILL "$(cat "$RUN/pids/server")"

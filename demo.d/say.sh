@@ -44,7 +44,7 @@ typed() { # WHO WORD…
 
 # What a command printed, indented; with SHOW=N only the last N lines, with SHOW=0 nothing.
 shown() {
-    sed "s|$RUN|\$D|g" | cut -c 1-200 | { if [ "${SHOW:-all}" = all ]; then cat; else tail -n "$SHOW"; fi; } | sed "s/^/     $DIM/; s/\$/$PLAIN/"
+    sed -E "s|$RUN|\$D|g; s/((kjt1\.|eyJ)[A-Za-z0-9_-]{10})[A-Za-z0-9_.-]+/\1…/g" | cut -c 1-200 | { if [ "${SHOW:-all}" = all ]; then cat; else tail -n "$SHOW"; fi; } | sed "s/^/     $DIM/; s/\$/$PLAIN/"
 }
 
 ROWS=()

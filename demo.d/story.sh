@@ -13,7 +13,7 @@ make_store_and_owner() {
     start_server
     on server kheeper-server users create alice --data "$RUN/server/store"
     local user_id token
-    user_id=$(grep -oE '[A-Za-z0-9_-]{8,}' "$RUN/said" | grep -v '^alice$' | head -n 1)
+    user_id=$(grep -oE 'usr_[A-Za-z0-9]+' "$RUN/said" | head -n 1)
     spawn login alice kheeper auth login "$user_id" --origin "$ORIGIN" --context alice
     wait_until 20 'the registration token' grep -qoE 'eyJ[A-Za-z0-9_.-]+' "$RUN/log/login.log"
     token=$(grep -oE 'eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+' "$RUN/log/login.log" | head -n 1)
@@ -29,7 +29,6 @@ join_host() { # HOST PORT
     on alice kheeper hosts create "myorg/$host"
     token=$(grep -oE 'kjt1\.[A-Za-z0-9_-]+' "$RUN/said" | head -n 1)
     [ -n "$token" ] || fail "no join token for $host"
-    sed -i "s/$token/kjt1.…/" "$RUN/said"
     on "$host" kheeper hosts join "$token"
     local allow=()
     [ "$(id -u)" != 0 ] || allow=(--allow-user root --allow-user postgres)
@@ -86,7 +85,7 @@ restore_here() {
 
     local begun
     begun=$(now)
-    fetch_base_backup web-01
+    fetch_base_backup web-01 web-01
     start_postgres web-01
     wait_until 180 'recovery on web-01' open_for_writing web-01
     check_rows 'restored on web-01' web-01 "$begun"
@@ -108,7 +107,7 @@ restore_elsewhere() {
     begun=$(now)
     spawn proxy-alice alice kheeper object-proxy --context alice --listen "${ENDPOINT[alice]#http://}" --only myorg/web-01
     wait_until 20 "alice's proxy" curl -fsS "${ENDPOINT[alice]}/-/readyz"
-    fetch_base_backup_as_owner web-01
+    fetch_base_backup alice web-01
     mapfile -t settings < <(private_settings alice; printf '%s\n' 'archive_mode = off' "$(owner_restore_command web-01)")
     configure alice "${settings[@]}"
     start_postgres alice
@@ -117,9 +116,9 @@ restore_elsewhere() {
     end proxy-alice TERM
 
     # Root copies; on two real machines this is rsync over ssh.
-    on web-02 rsync -a --delete "$RUN/alice/data/" "$RUN/web-02/data/"
-    on web-02 chown -R "$OWNER" "$RUN/web-02/data"
-    on web-02 chmod 0700 "$RUN/web-02/data"
+    on web-02 rsync -a --delete "$RUN/alice/pg/data/" "$RUN/web-02/pg/data/"
+    on web-02 chown -R "$OWNER" "$RUN/web-02/pg/data"
+    on web-02 chmod 0700 "$RUN/web-02/pg/data"
     mapfile -t settings < <(private_settings web-02; archive_settings web-02; echo 'archive_mode = off')
     configure web-02 "${settings[@]}"
     start_postgres web-02
