@@ -1,1 +1,54 @@
-//! placeholder
+//! `kheeper-server`: the object store that hosts back themselves up to.
+//!
+//! HTTP in, then six steps that [`request`] names in order: parse, authenticate, authorize, admit, dispatch, respond.
+//! What is at rest is `kheeper-store`'s, what S3 looks like on the wire is `kheeper-s3`'s, and who is calling is
+//! `kheeper-identity`'s; this crate is what joins them. Start reading at `request/handle.rs`.
+
+mod app;
+mod cli;
+mod config;
+mod control;
+mod error;
+mod listen;
+mod operations;
+mod operator;
+mod operator_commands;
+mod prices;
+mod request;
+mod start;
+mod tls;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+/// A command failed; stderr says why.
+const EXIT_FAILURE: u8 = 1;
+/// The configuration or the data directory is not usable: starting again would not help (systemd's
+/// `RestartPreventExitStatus=` names it).
+const EXIT_CONFIG: u8 = 78;
+
+/// Reads the command line and carries it out.
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(args) => start::serve(*args),
+        Command::Users(command) => operator_commands::users(command),
+        Command::Keys(command) => operator_commands::keys(command),
+        Command::Fsck { operator, read_data } => operator_commands::fsck(&operator, read_data),
+        Command::Sweep { operator } => operator_commands::sweep(&operator),
+        Command::Scrub => {
+            operator_commands::not_built("scrub", "kheeper-server fsck --read-data verifies every byte once")
+        }
+        Command::Snapshot => operator_commands::not_built("snapshot", "stop the server and copy its data directory"),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("kheeper-server: {error:#}");
+            let config = error.downcast_ref::<start::ConfigError>().is_some();
+            ExitCode::from(if config { EXIT_CONFIG } else { EXIT_FAILURE })
+        }
+    }
+}

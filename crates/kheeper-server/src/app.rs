@@ -1,0 +1,95 @@
+//! What every request needs: the store, who may call, what the operator configured.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kheeper_identity::Pin;
+use kheeper_identity::origin::Origin;
+use kheeper_model::Clock;
+use kheeper_store::Store;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::sync::Semaphore;
+
+use crate::config::Network;
+use crate::prices::PriceList;
+use crate::request::authenticate::TokenCache;
+use crate::request::revocation::Revocation;
+
+/// Requests in flight at once, over all connections; the next one is told to slow down.
+const REQUESTS_MAX: usize = 1024;
+
+/// The running server, shared by all requests.
+pub(crate) struct App {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The origins that tokens may name; the first is the one that join tokens carry.
+    pub(crate) origins: Vec<Origin>,
+    pub(crate) ca_pin: Option<Pin>,
+    pub(crate) prices: Option<PriceList>,
+    pub(crate) tokens: TokenCache,
+    pub(crate) revocation: Revocation,
+    pub(crate) requests: Arc<Semaphore>,
+    pub(crate) metrics: PrometheusHandle,
+    behind: Vec<Network>,
+}
+
+/// What [`App::new`] is made of.
+pub(crate) struct AppParts {
+    pub(crate) store: Store,
+    pub(crate) origins: Vec<Origin>,
+    pub(crate) ca_pin: Option<Pin>,
+    pub(crate) prices: Option<PriceList>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Networks whose proxies end TLS in front of the server; only these may connect, where there are any.
+    pub(crate) behind: Vec<Network>,
+}
+
+impl App {
+    /// Reads the revocation epoch and starts watching it.
+    pub(crate) async fn new(parts: AppParts) -> anyhow::Result<Arc<Self>> {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let metrics = recorder.handle();
+        // A second server in one process (tests) keeps the first one's recorder, and its own page stays empty.
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::debug!("metrics are recorded by another server of this process");
+        }
+        let revocation = Revocation::start(parts.store.clone()).await?;
+        Ok(Arc::new(Self {
+            store: parts.store,
+            clock: parts.clock,
+            origins: parts.origins,
+            ca_pin: parts.ca_pin,
+            prices: parts.prices,
+            tokens: TokenCache::default(),
+            revocation,
+            requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            metrics,
+            behind: parts.behind,
+        }))
+    }
+
+    /// The origin that join tokens carry.
+    pub(crate) fn origin(&self) -> &Origin {
+        self.origins.first().expect("a server on loopback has its own origin, and any other was given one")
+    }
+
+    /// Whether `address` may talk to the server at all.
+    pub(crate) fn admits_address(&self, address: IpAddr) -> bool {
+        self.behind.is_empty() || address.is_loopback() || self.behind.iter().any(|network| network.contains(address))
+    }
+
+    /// Ready is: the index answers, its revocations are fresh, and nothing has made it stop taking writes.
+    pub(crate) async fn readiness(&self) -> Result<(), String> {
+        self.revocation.fresh().map_err(|_| "revocations have not been read for 4 s".to_owned())?;
+        let health = tokio::time::timeout(Duration::from_secs(5), self.store.health())
+            .await
+            .map_err(|_| "the index does not answer".to_owned())?;
+        match health.refuses_writes {
+            Some(why) => Err(why),
+            None if !health.index_reads => Err("the index does not answer".to_owned()),
+            None if !health.is_ready() => Err("the disk is full".to_owned()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The command line of `kheeper-server`, as clap reads it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The object store that hosts back themselves up to.
+#[derive(Debug, Parser)]
+#[command(name = "kheeper-server", version, about, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the store over HTTP.
+    Serve(Box<ServeArgs>),
+    /// Users: the people who own orgs.
+    #[command(subcommand)]
+    Users(Users),
+    /// Keys: what users and hosts sign with.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Check that index and blobs agree, and that usage sums to the byte. Changes nothing.
+    Fsck {
+        #[command(flatten)]
+        operator: OperatorArgs,
+        /// Read and verify every byte too.
+        #[arg(long)]
+        read_data: bool,
+    },
+    /// Remove what nothing refers to any more, in two steps a day apart. The server does this by itself every hour.
+    Sweep {
+        #[command(flatten)]
+        operator: OperatorArgs,
+    },
+    /// Verify stored bytes in the background. Not built yet.
+    Scrub,
+    /// Copy the store while it serves. Not built yet.
+    Snapshot,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The data directory; made if it is not there.
+    #[arg(long, value_name = "DIR", env = "KHEEPER_DATA")]
+    pub(crate) data: PathBuf,
+    /// Where to listen. Without TLS only loopback is accepted.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9000")]
+    pub(crate) listen: SocketAddr,
+    /// The URL that clients reach the server by; may be given more than once. Tokens are made for one origin and are
+    /// refused at every other. Not needed on loopback.
+    #[arg(long, value_name = "URL")]
+    pub(crate) origin: Vec<String>,
+    /// A certificate chain (PEM); read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "tls_self_signed")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Make a CA in the data directory and sign an own certificate; join tokens carry the CA's pin.
+    #[arg(long)]
+    pub(crate) tls_self_signed: bool,
+    /// A network whose proxies end TLS in front of this server: plain HTTP is then accepted on any address.
+    #[arg(long, value_name = "CIDR", conflicts_with_all = ["tls_cert", "tls_self_signed"])]
+    pub(crate) behind_tls_proxy: Vec<String>,
+    /// A price list (TOML), for `kheeper usage`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prices: Option<PathBuf>,
+    /// Seconds that requests in flight get to finish after SIGTERM.
+    #[arg(long, value_name = "SECS", default_value_t = 25)]
+    pub(crate) drain_timeout: u64,
+    /// How to write the log.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OperatorArgs {
+    /// The data directory, of a server that runs or does not.
+    #[arg(long, value_name = "DIR", env = "KHEEPER_DATA", default_value = "/var/lib/kheeper-server")]
+    pub(crate) data: PathBuf,
+    /// Print records as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Users {
+    /// Create a user and print their id.
+    Create {
+        /// The user's name.
+        name: String,
+        #[command(flatten)]
+        operator: OperatorArgs,
+    },
+    /// List users, the orgs they own and their keys.
+    List {
+        #[command(flatten)]
+        operator: OperatorArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Register the key behind a registration token that `kheeper auth login` printed.
+    Register {
+        /// The registration token.
+        token: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        operator: OperatorArgs,
+    },
+    /// List all keys.
+    List {
+        #[command(flatten)]
+        operator: OperatorArgs,
+    },
+    /// Revoke a key, for ever; it ends within five seconds.
+    Revoke {
+        /// The key's id.
+        key_id: String,
+        #[command(flatten)]
+        operator: OperatorArgs,
+    },
+}

@@ -1,0 +1,72 @@
+//! Who calls the control API, as an axum extractor: a handler that takes a [`Caller`] cannot run without one.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use kheeper_model::{Namespace, OrgName, UserId};
+use kheeper_store::CallerSubject;
+
+use super::problem::ProblemResponse;
+use crate::app::App;
+use crate::request::authenticate::{Identity, authenticate};
+
+/// An authenticated caller.
+pub(crate) struct Caller(pub(crate) Identity);
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = ProblemResponse;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ProblemResponse> {
+        Ok(Self(authenticate(app, &parts.headers).await?))
+    }
+}
+
+impl Caller {
+    /// The caller as an owner of `org` who may change things; 403 for everyone else, whether the org exists or not.
+    pub(crate) fn owner_of(&self, org: &OrgName) -> Result<&UserId, ProblemResponse> {
+        let user = self.user()?;
+        match &self.0.record.subject {
+            CallerSubject::User { owns, .. } if owns.contains(org) => Ok(user),
+            _ => Err(ProblemResponse::denied(format!("only an owner of {org} may do this"))),
+        }
+    }
+
+    /// The caller as a person who may change things.
+    pub(crate) fn user(&self) -> Result<&UserId, ProblemResponse> {
+        if self.0.scope.is_some() {
+            return Err(ProblemResponse::denied("this token is for reading objects only"));
+        }
+        match &self.0.record.subject {
+            CallerSubject::User { id, .. } => Ok(id),
+            CallerSubject::Host { .. } => {
+                Err(ProblemResponse::denied("hosts may not do this; use an owner's context (--context NAME)"))
+            }
+        }
+    }
+
+    /// The orgs the caller may look at: those they own, or the host's own.
+    pub(crate) fn orgs(&self) -> Vec<OrgName> {
+        match &self.0.record.subject {
+            CallerSubject::User { owns, .. } => owns.clone(),
+            CallerSubject::Host { namespace, .. } => vec![namespace.org.clone()],
+        }
+    }
+
+    /// Whether the caller may look at this host: it is the host, or an owner of its org.
+    pub(crate) fn may_see(&self, host: &Namespace) -> Result<(), ProblemResponse> {
+        let sees = match &self.0.record.subject {
+            CallerSubject::User { owns, .. } => owns.contains(&host.org),
+            CallerSubject::Host { namespace, .. } => namespace == host,
+        };
+        if sees { Ok(()) } else { Err(ProblemResponse::denied(format!("{host} is not yours to see"))) }
+    }
+
+    /// The caller's own namespace, if the caller is a host.
+    pub(crate) fn own_namespace(&self) -> Option<&Namespace> {
+        match &self.0.record.subject {
+            CallerSubject::Host { namespace, .. } => Some(namespace),
+            CallerSubject::User { .. } => None,
+        }
+    }
+}

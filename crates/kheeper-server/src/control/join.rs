@@ -1,0 +1,32 @@
+//! `POST /join`: a machine becomes a host. The join token is the only credential.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use kheeper_identity::join_token::JoinSecret;
+use kheeper_identity::key::PublicKey;
+use kheeper_model::api::{JoinRequest, Joined};
+use kheeper_store::{NewKey, StoreError};
+
+use super::problem::ProblemResponse;
+use crate::app::App;
+
+pub(crate) async fn join(
+    State(app): State<Arc<App>>,
+    body: Result<Json<JoinRequest>, JsonRejection>,
+) -> Result<Json<Joined>, ProblemResponse> {
+    let Json(request) = body?;
+    let key = parse_public_key(&request.public_key_pem)?;
+    let secret: JoinSecret = request.secret.parse().map_err(|_| ProblemResponse::from(StoreError::JoinTokenInvalid))?;
+    let key = NewKey { key_id: key.key_id(), public_key: *key.as_bytes() };
+    Ok(Json(app.store.join(secret.sha256(), key).await?))
+}
+
+/// Reads an Ed25519 public key in PEM.
+pub(super) fn parse_public_key(pem: &str) -> Result<PublicKey, ProblemResponse> {
+    PublicKey::from_spki_pem(pem.as_bytes()).map_err(|error| {
+        ProblemResponse::bad_request("bad-public-key", format!("the public key is not usable: {error}"))
+    })
+}

@@ -1,0 +1,29 @@
+//! `/orgs`: every user may make one, and sees those they own.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use kheeper_model::api::{OrgCreate, OrgRecord};
+
+use super::caller::Caller;
+use super::problem::ProblemResponse;
+use crate::app::App;
+
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    body: Result<Json<OrgCreate>, JsonRejection>,
+) -> Result<(StatusCode, Json<OrgRecord>), ProblemResponse> {
+    let user = caller.user()?;
+    let Json(OrgCreate { name }) = body?;
+    let org = app.store.create_org(user, name).await?;
+    Ok((StatusCode::CREATED, Json(org)))
+}
+
+pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Vec<OrgRecord>>, ProblemResponse> {
+    let user = caller.user()?;
+    Ok(Json(app.store.orgs_of(user).await?))
+}

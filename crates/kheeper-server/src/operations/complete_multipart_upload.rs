@@ -1,0 +1,79 @@
+//! `POST /bucket/key?uploadId=…`: one manifest and one version; no byte is rewritten. Repeated, it answers the same.
+
+use http::Response;
+use kheeper_model::{Checksum, ChecksumKind, ContentId, ObjectKey, limits};
+use kheeper_s3::operation::CompleteMultipartUpload;
+use kheeper_s3::xml::request::CompleteRequest as Document;
+use kheeper_s3::xml::response;
+use kheeper_s3::{OperationKind, S3Error};
+use kheeper_store::{CompletePart, CompleteRequest, HostStore};
+
+use super::precondition;
+use crate::request::dispatch::{Call, commit, read};
+use crate::request::respond::{self, ResponseBody};
+
+pub(crate) async fn handle(
+    mut call: Call<'_>,
+    store: HostStore,
+    complete: CompleteMultipartUpload,
+) -> Result<Response<ResponseBody>, S3Error> {
+    call.meter.charge(store.namespace_id());
+    if complete.object_checksum.is_some() {
+        return Err(S3Error::not_implemented("a checksum of the whole object on CompleteMultipartUpload"));
+    }
+    let body = call.body.document(OperationKind::CompleteMultipartUpload, &call.headers).await?;
+    let document = Document::parse(&body)?;
+    if let Some(promised) = complete.object_size {
+        check_size(&store, &complete.key, &complete.upload, &document, promised).await?;
+    }
+    let parts = document.parts.into_iter().map(|part| CompletePart {
+        number: part.part_number,
+        etag: part.etag,
+        checksums: part
+            .checksum
+            .into_iter()
+            .map(|(algorithm, value)| Checksum { algorithm, kind: ChecksumKind::FullObject, value })
+            .collect(),
+    });
+    let request = CompleteRequest {
+        key: complete.key.clone(),
+        upload: complete.upload,
+        parts: parts.collect(),
+        attempt: call.attempt,
+        precondition: precondition::of(complete.precondition.clone()),
+    };
+    let written = commit(store.complete_upload(request)).await?;
+    let location = format!("/{}/{}", complete.bucket, complete.key);
+    let checksum = written.checksum.as_ref();
+    Ok(respond::xml(response::complete_multipart_upload(
+        &complete.bucket,
+        &complete.key,
+        &location,
+        &written.etag,
+        checksum,
+    )))
+}
+
+/// Holds `x-amz-mp-object-size` against the parts that are listed.
+async fn check_size(
+    store: &HostStore,
+    key: &ObjectKey,
+    upload: &ContentId,
+    document: &Document,
+    promised: u64,
+) -> Result<(), S3Error> {
+    let (mut after, mut found) = (0, 0);
+    loop {
+        let page = read(store.list_parts(key, upload, after, limits::LIST_PAGE_MAX)).await?;
+        let listed = |number| document.parts.binary_search_by_key(&number, |part| part.part_number).is_ok();
+        found += page.parts.iter().filter(|part| listed(part.number)).map(|part| part.bytes).sum::<u64>();
+        match page.next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    if found == promised {
+        return Ok(());
+    }
+    Err(S3Error::invalid_request(format!("The parts have {found} bytes, and x-amz-mp-object-size says {promised}.")))
+}

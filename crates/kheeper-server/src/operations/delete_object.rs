@@ -1,0 +1,19 @@
+//! `DELETE /bucket/key`: hides the current version; 204, also when there was none.
+
+use http::{Response, StatusCode};
+use kheeper_s3::S3Error;
+use kheeper_s3::operation::DeleteObject;
+use kheeper_store::HostStore;
+
+use crate::request::dispatch::{Call, commit};
+use crate::request::respond::{self, ResponseBody};
+
+pub(crate) async fn handle(
+    mut call: Call<'_>,
+    store: HostStore,
+    delete: DeleteObject,
+) -> Result<Response<ResponseBody>, S3Error> {
+    call.meter.charge(store.namespace_id());
+    commit(store.delete(&delete.key, call.attempt)).await?;
+    Ok(respond::status(StatusCode::NO_CONTENT))
+}

@@ -1,0 +1,126 @@
+//! `GET /bucket/key`: the first batch of bytes is read and verified before the head is sent, and every later one
+//! before it is; damage found later cuts the connection.
+
+use std::io;
+use std::sync::Arc;
+
+use futures_util::stream::try_unfold;
+use http::header::CONTENT_RANGE;
+use http::{Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use kheeper_s3::operation::ReadObject;
+use kheeper_s3::range::content_range;
+use kheeper_s3::{S3Error, S3ErrorCode};
+use kheeper_store::{CallerRecord, ContentStream, ReadStore};
+
+use super::object_headers;
+use crate::app::App;
+use crate::request::authenticate::good_standing;
+use crate::request::dispatch::{Call, read};
+use crate::request::respond::{self, ResponseBody};
+use crate::request::revocation::EpochWatch;
+use crate::request::traffic::Meter;
+
+pub(crate) async fn handle(
+    mut call: Call<'_>,
+    store: ReadStore,
+    get: ReadObject,
+) -> Result<Response<ResponseBody>, S3Error> {
+    let object = read(store.get(&get.key)).await?;
+    let meta = &object.meta;
+    call.meter.charge(&meta.namespace_id);
+    if let Err(error) = get.conditions.evaluate(&meta.etag, meta.last_modified) {
+        return not_modified(error, meta);
+    }
+    let range = match get.conditions.range_to_serve(get.range, &meta.etag, meta.last_modified) {
+        Some(asked) => Some(asked.resolve(meta.bytes)?),
+        None => None,
+    };
+    let span = range.clone().unwrap_or(0..meta.bytes);
+    let length = span.end - span.start;
+    // The store's own read-ahead is bounded by the disk, not by the index: no deadline of five seconds here.
+    let stream = object.stream(span).await.map_err(|error| crate::error::store_error(&error))?;
+    let sending = Sending {
+        stream,
+        meter: call.meter,
+        revoked: call.app.revocation.watch(),
+        app: Arc::clone(call.app),
+        caller: call.identity.record.clone(),
+    };
+    let mut response = Response::new(sending.into_body());
+    object_headers::set_stored(&mut response, meta, &get.overrides);
+    respond::set_length(&mut response, length);
+    match range {
+        Some(range) => {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            respond::set(&mut response, CONTENT_RANGE, &content_range(&range, meta.bytes));
+        }
+        // Never on a part: clients would hold it against the whole object's checksum.
+        None => {
+            if let Some(checksum) = meta.checksum.as_ref().filter(|_| get.wants_checksum) {
+                object_headers::set_checksum(&mut response, checksum);
+            }
+        }
+    }
+    Ok(response)
+}
+
+/// 304 names the version that was not modified; every other failed condition is an error like any.
+pub(super) fn not_modified(
+    error: S3Error,
+    meta: &kheeper_store::ObjectMeta,
+) -> Result<Response<ResponseBody>, S3Error> {
+    if error.code != S3ErrorCode::NotModified {
+        return Err(error);
+    }
+    let mut response = respond::status(StatusCode::NOT_MODIFIED);
+    object_headers::set_validators(&mut response, meta);
+    Ok(response)
+}
+
+/// An answer on its way.
+struct Sending {
+    stream: ContentStream,
+    meter: Meter,
+    revoked: EpochWatch,
+    app: Arc<App>,
+    caller: CallerRecord,
+}
+
+impl Sending {
+    fn into_body(self) -> ResponseBody {
+        let frames = try_unfold(self, |mut sending| async move {
+            sending.check_caller().await?;
+            match sending.stream.next().await {
+                None => Ok(None),
+                Some(Ok(bytes)) => {
+                    sending.meter.sent(bytes.len() as u64);
+                    Ok(Some((Frame::data(bytes), sending)))
+                }
+                Some(Err(error)) => {
+                    tracing::error!(%error, "an answer was cut: its bytes could not be read");
+                    Err(io::Error::other("the object could not be read to its end"))
+                }
+            }
+        });
+        StreamBody::new(frames).boxed_unsync()
+    }
+
+    /// After a revocation, whoever is being answered must still be in good standing.
+    async fn check_caller(&mut self) -> io::Result<()> {
+        if !self.revoked.moved() {
+            return Ok(());
+        }
+        let sub = self.caller.caller().subject;
+        let stands = match self.app.store.caller(&self.caller.key_id, sub.as_str()).await {
+            Ok(Some(record)) => good_standing(&record).is_ok(),
+            Ok(None) | Err(_) => false,
+        };
+        if stands {
+            return Ok(());
+        }
+        tracing::info!(key_id = %self.caller.key_id, "an answer was cut: its caller was revoked");
+        Err(io::Error::other("the caller was revoked"))
+    }
+}

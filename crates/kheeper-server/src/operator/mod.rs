@@ -1,0 +1,68 @@
+//! The operator's commands: what the person who runs the server may do, without any network credential.
+//!
+//! A running server holds `DATA/lock` and listens on `DATA/admin.sock` (mode 0600, and the peer's uid is checked), and
+//! the commands go there. When no server runs, a command opens the directory itself, as the directory's owner, so that
+//! root leaves no root-owned file behind.
+
+mod client;
+mod perform;
+mod socket;
+
+use kheeper_model::api::{KeyRecord, UserRecord};
+use kheeper_model::{KeyId, Timestamp, UserName};
+use kheeper_store::{FsckReport, SweepReport};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use client::{Operator, become_owner};
+pub(crate) use perform::Performer;
+pub(crate) use socket::listen;
+
+/// What an operator asks for; one JSON line on the socket.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub(crate) enum Request {
+    /// Create a user.
+    UsersCreate { name: UserName },
+    /// List users.
+    UsersList,
+    /// Verify a registration token and show what it would register; changes nothing.
+    KeysInspect { token: String },
+    /// Register the key behind a registration token. Uses the token up.
+    KeysRegister { token: String },
+    /// List keys.
+    KeysList,
+    /// Revoke a key.
+    KeysRevoke { key_id: KeyId },
+    /// Check the store.
+    Fsck { read_data: bool },
+    /// Remove what nothing refers to.
+    Sweep,
+}
+
+/// What comes back; one JSON line on the socket.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "reply", content = "value", rename_all = "kebab-case")]
+pub(crate) enum Reply {
+    User(UserRecord),
+    Users(Vec<UserRecord>),
+    Registration(Registration),
+    Key(KeyRecord),
+    Keys(Vec<KeyRecord>),
+    Fsck(FsckReport),
+    Swept(SweepReport),
+    /// The command failed; the text says why and what to do.
+    Failed(String),
+}
+
+/// What a registration token would register.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Registration {
+    /// The user it names.
+    pub(crate) user: UserRecord,
+    /// The key it proves to hold.
+    pub(crate) key_id: KeyId,
+    /// The key's fingerprint, as `kheeper auth login` shows it.
+    pub(crate) fingerprint: String,
+    /// When the token was made.
+    pub(crate) issued_at: Timestamp,
+}

@@ -1,0 +1,198 @@
+//! The operator's commands as a person types them: ask the server (or the directory), print what comes back.
+//!
+//! Data goes to stdout, words to stderr.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use kheeper_model::api::{KeyRecord, UserRecord};
+use kheeper_store::{FsckReport, SweepReport};
+use serde::Serialize;
+
+use crate::cli::{Keys, OperatorArgs, Users};
+use crate::operator::{Operator, Registration, Reply, Request};
+
+/// A check found something wrong.
+const EXIT_DAMAGED: u8 = 4;
+/// The command exists by name only.
+const EXIT_NOT_BUILT: u8 = 69;
+
+pub(crate) fn users(command: Users) -> anyhow::Result<ExitCode> {
+    match command {
+        Users::Create { name, operator } => {
+            let name = name.parse().with_context(|| format!("{name:?} is no user name"))?;
+            let Reply::User(user) = ask(&operator, Request::UsersCreate { name })? else { return unexpected() };
+            if operator.json {
+                print_json(&user)?;
+            } else {
+                println!("{}", user.id);
+                eprintln!("created {}; next, as {}: kheeper auth login {} --origin URL", user.name, user.name, user.id);
+            }
+        }
+        Users::List { operator } => {
+            let Reply::Users(users) = ask(&operator, Request::UsersList)? else { return unexpected() };
+            if operator.json {
+                print_json(&users)?;
+            } else {
+                users.iter().for_each(print_user);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn keys(command: Keys) -> anyhow::Result<ExitCode> {
+    match command {
+        Keys::Register { token, yes, operator } => return register(token, yes, &operator),
+        Keys::List { operator } => {
+            let Reply::Keys(keys) = ask(&operator, Request::KeysList)? else { return unexpected() };
+            if operator.json {
+                print_json(&keys)?;
+            } else {
+                keys.iter().for_each(print_key);
+            }
+        }
+        Keys::Revoke { key_id, operator } => {
+            let key_id = key_id.parse().with_context(|| format!("{key_id:?} is no key id; see keys list"))?;
+            let Reply::Key(key) = ask(&operator, Request::KeysRevoke { key_id })? else { return unexpected() };
+            if operator.json {
+                print_json(&key)?;
+            } else {
+                eprintln!("revoked {} of {}; it ends within 5 seconds", key.key_id, key.subject);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn register(token: String, yes: bool, operator: &OperatorArgs) -> anyhow::Result<ExitCode> {
+    let Reply::Registration(registration) = ask(operator, Request::KeysInspect { token: token.clone() })? else {
+        return unexpected();
+    };
+    describe(&registration);
+    if !yes && !confirmed()? {
+        bail!("nothing was registered");
+    }
+    let Reply::Key(key) = ask(operator, Request::KeysRegister { token })? else { return unexpected() };
+    if operator.json {
+        print_json(&key)?;
+    } else {
+        println!("{}", key.key_id);
+        eprintln!("registered; kheeper auth login ends by itself within seconds");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn describe(registration: &Registration) {
+    let user = &registration.user;
+    eprintln!("user         {} ({}), created {}", user.name, user.id, user.created_at);
+    eprintln!("fingerprint  {}", registration.fingerprint);
+    eprintln!("key id       {}", registration.key_id);
+    eprintln!("token made   {}", registration.issued_at);
+    eprintln!("keys so far  {}", user.keys.len());
+    for key in &user.keys {
+        eprintln!("             {} {:?} since {}", key.key_id, key.state, key.created_at);
+    }
+}
+
+/// Asks on the terminal; where there is none, `--yes` must say it.
+fn confirmed() -> anyhow::Result<bool> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        bail!(
+            "there is no terminal to ask on: compare the fingerprint with what kheeper auth login shows, then give --yes"
+        );
+    }
+    eprint!("Is this the fingerprint that kheeper auth login shows? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+pub(crate) fn fsck(operator: &OperatorArgs, read_data: bool) -> anyhow::Result<ExitCode> {
+    let Reply::Fsck(report) = ask(operator, Request::Fsck { read_data })? else { return unexpected() };
+    if operator.json {
+        print_json(&report)?;
+    } else {
+        print_fsck(&report);
+    }
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DAMAGED) })
+}
+
+pub(crate) fn sweep(operator: &OperatorArgs) -> anyhow::Result<ExitCode> {
+    let Reply::Swept(report) = ask(operator, Request::Sweep)? else { return unexpected() };
+    if operator.json {
+        print_json(&report)?;
+    } else {
+        print_sweep(&report);
+    }
+    Ok(if report.refused.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_fsck(report: &FsckReport) {
+    for host in &report.namespaces {
+        println!(
+            "{:<40} {} objects, {} bytes current, {} hidden, {} uploading",
+            host.namespace.to_string(),
+            host.objects,
+            host.current_bytes,
+            host.hidden_bytes,
+            host.uploading_bytes
+        );
+    }
+    println!("{} contents, {} blobs checked, {} bytes verified", report.contents, report.blobs, report.verified_bytes);
+    println!("{} blobs of {} bytes are for sweep to collect", report.orphan_blobs, report.orphan_bytes);
+    for finding in &report.findings {
+        println!("WRONG: {finding}");
+    }
+    match report.finding_count {
+        0 => println!("index and blobs agree"),
+        count => println!("{count} findings"),
+    }
+}
+
+fn print_sweep(report: &SweepReport) {
+    if let Some(why) = &report.refused {
+        println!("nothing was removed: {why}");
+        return;
+    }
+    println!("hidden versions purged      {}", report.purged_versions);
+    println!("uploads given up            {}", report.expired_uploads);
+    println!("blobs condemned             {}", report.condemned_blobs);
+    println!("contents deleted            {}", report.deleted_contents);
+    println!("blobs deleted               {}", report.deleted_blobs);
+}
+
+/// Says that a command is not built yet, and what to do meanwhile.
+pub(crate) fn not_built(command: &str, meanwhile: &str) -> anyhow::Result<ExitCode> {
+    eprintln!("kheeper-server {command} is not built yet; meanwhile: {meanwhile}");
+    Ok(ExitCode::from(EXIT_NOT_BUILT))
+}
+
+fn ask(operator: &OperatorArgs, request: Request) -> anyhow::Result<Reply> {
+    let mut reached = Operator::reach(&operator.data)?;
+    let reply = reached.ask(request);
+    reached.close();
+    reply
+}
+
+fn unexpected() -> anyhow::Result<ExitCode> {
+    bail!("the server's answer does not fit the question; are the command and the server of one version?")
+}
+
+fn print_json(record: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(record)?);
+    Ok(())
+}
+
+fn print_user(user: &UserRecord) {
+    let owns: Vec<&str> = user.owns.iter().map(kheeper_model::OrgName::as_str).collect();
+    let state = if user.disabled { "disabled" } else { "active" };
+    println!("{}  {:<20} {state:<8}  keys {}  owns {}", user.id, user.name, user.keys.len(), owns.join(","));
+}
+
+fn print_key(key: &KeyRecord) {
+    println!("{}  {}  {:?}  since {}", key.key_id, key.subject, key.state, key.created_at);
+}

@@ -1,0 +1,160 @@
+//! Who is calling: the bearer token, its key, and what the index says of both.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use kheeper_identity::TokenError;
+use kheeper_identity::key::PublicKey;
+use kheeper_identity::token::{self, Scope, TokenHead};
+use kheeper_model::api::{HostState, KeyState};
+use kheeper_model::{Timestamp, limits};
+use kheeper_store::{Caller, CallerRecord, CallerSubject, Store, StoreError};
+use sha2::{Digest as _, Sha256};
+
+use crate::app::App;
+use crate::error::Refusal;
+
+/// Tokens remembered at once. A host uses one at a time, so this is for ten thousand hosts.
+const CACHED_TOKENS_MAX: usize = 10_000;
+/// Seconds that a verified token is remembered, at most.
+const CACHED_SECS_MAX: u64 = 60;
+
+/// A caller whose token verified and whose key, host or user is in good standing.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    /// What the index knows of the caller.
+    pub(crate) record: CallerRecord,
+    /// What the token is narrowed to; none is everything that the caller may do.
+    pub(crate) scope: Option<Scope>,
+}
+
+impl Identity {
+    /// The caller as changes carry it, to be checked again when they commit.
+    pub(crate) fn store_caller(&self) -> Caller {
+        self.record.caller()
+    }
+}
+
+/// Finds out who is calling. Believes nothing that the key's own record does not say.
+pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Identity, Refusal> {
+    let epoch = app.revocation.fresh().map_err(|_| Refusal::Unavailable("revocations are not known"))?;
+    let token = bearer(headers)?;
+    let now = app.clock.now();
+    let digest: [u8; 32] = Sha256::digest(token).into();
+    if let Some(identity) = app.tokens.get(&digest, epoch, now) {
+        return Ok(identity);
+    }
+    let (identity, expires_at) = verify(app, token, now).await?;
+    app.tokens.insert(digest, epoch, expires_at.min(now.plus_secs(CACHED_SECS_MAX)), identity.clone(), now);
+    Ok(identity)
+}
+
+/// The token of `Authorization: Bearer …`. Exactly one such header, of bounded size.
+fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(Refusal::Unauthenticated("no Authorization header"))?;
+    if values.next().is_some() {
+        return Err(Refusal::Unauthenticated("more than one Authorization header"));
+    }
+    let value = value.to_str().map_err(|_| Refusal::Unauthenticated("an Authorization header that is no text"))?;
+    if value.starts_with("AWS4-") || value.starts_with("AWS ") {
+        return Err(Refusal::SigV4);
+    }
+    let (scheme, token) = value.split_once(' ').ok_or(Refusal::Unauthenticated("an Authorization without a token"))?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Refusal::Unauthenticated("an Authorization of another scheme"));
+    }
+    if token.len() > limits::TOKEN_BYTES_MAX {
+        return Err(Refusal::Unauthenticated("a token that is too long"));
+    }
+    Ok(token)
+}
+
+async fn verify(app: &App, token: &str, now: Timestamp) -> Result<(Identity, Timestamp), Refusal> {
+    let head = TokenHead::peek(token).map_err(refuse)?;
+    let record = find(&app.store, &head).await?;
+    let key = PublicKey::from_bytes(record.public_key).map_err(|_| Refusal::Unauthenticated("an unusable key"))?;
+    let claims = token::verify_access(token, &key, &app.origins, now).map_err(refuse)?;
+    let record = match record.key_state {
+        KeyState::Active => record,
+        KeyState::Revoked => return Err(Refusal::Denied("the key was revoked")),
+        KeyState::Pending => {
+            // The token proves that somebody holds the key that was registered from a file.
+            app.store.activate_key(&head.key_id).await.map_err(unavailable)?;
+            find(&app.store, &head).await?
+        }
+    };
+    good_standing(&record)?;
+    Ok((Identity { record, scope: claims.scope }, claims.expires_at))
+}
+
+async fn find(store: &Store, head: &TokenHead) -> Result<CallerRecord, Refusal> {
+    match store.caller(&head.key_id, head.subject.as_str()).await {
+        Ok(Some(record)) => Ok(record),
+        Ok(None) => Err(Refusal::Unauthenticated("an unknown key")),
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
+fn unavailable(error: StoreError) -> Refusal {
+    tracing::error!(%error, "failed to look up a caller");
+    Refusal::Unavailable("the index does not answer")
+}
+
+fn refuse(error: TokenError) -> Refusal {
+    match error {
+        TokenError::Denied(why) => Refusal::Unauthenticated(why),
+        TokenError::Expired { .. } => Refusal::TokenExpired,
+        TokenError::IssuedInFuture { ahead_secs } => Refusal::ClockAhead { secs: ahead_secs },
+    }
+}
+
+/// Whether the host or user behind a verified token may do anything at all.
+pub(crate) fn good_standing(record: &CallerRecord) -> Result<(), Refusal> {
+    match (&record.subject, record.key_state) {
+        (_, KeyState::Revoked) => Err(Refusal::Denied("the key was revoked")),
+        (CallerSubject::Host { state: HostState::Disabled, .. }, _) => Err(Refusal::Denied("the host is disabled")),
+        (CallerSubject::Host { state: HostState::Deleted, .. }, _) => Err(Refusal::Denied("the host was deleted")),
+        (CallerSubject::User { disabled: true, .. }, _) => Err(Refusal::Denied("the user is disabled")),
+        _ => Ok(()),
+    }
+}
+
+/// Verified tokens by their SHA-256, so that a token is verified once and not for every request.
+#[derive(Default)]
+pub(crate) struct TokenCache(Mutex<Cached>);
+
+#[derive(Default)]
+struct Cached {
+    /// The epoch at which all entries were verified.
+    epoch: u64,
+    by_digest: HashMap<[u8; 32], (Timestamp, Identity)>,
+}
+
+impl TokenCache {
+    fn get(&self, digest: &[u8; 32], epoch: u64, now: Timestamp) -> Option<Identity> {
+        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (until, identity) = cached.by_digest.get(digest)?;
+        (cached.epoch == epoch && now < *until).then(|| identity.clone())
+    }
+
+    fn insert(&self, digest: [u8; 32], epoch: u64, until: Timestamp, identity: Identity, now: Timestamp) {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cached.epoch != epoch {
+            // Epochs only grow: an entry verified before a revocation must not outlive it.
+            if cached.epoch > epoch {
+                return;
+            }
+            cached.by_digest.clear();
+            cached.epoch = epoch;
+        }
+        if cached.by_digest.len() >= CACHED_TOKENS_MAX {
+            cached.by_digest.retain(|_, (until, _)| now < *until);
+        }
+        if cached.by_digest.len() < CACHED_TOKENS_MAX {
+            cached.by_digest.insert(digest, (until, identity));
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the caller may do with what it named: a handle that cannot name anything else, or 403.
+
+use std::collections::BTreeSet;
+
+use kheeper_model::api::HostState;
+use kheeper_model::{HostName, ObjectKey, OrgName};
+use kheeper_s3::{Operation, OperationClass, OperationKind, S3Error, S3ErrorCode};
+use kheeper_store::{CallerSubject, HostStore, ReadScope, ReadStore, Store, StoreError};
+
+use super::authenticate::Identity;
+use crate::error::store_error;
+
+/// What a handler gets to work with. There is no way from one of these to a namespace it was not made for.
+pub(crate) enum Access {
+    /// Nothing but the names of the orgs that the caller sees.
+    Orgs(Vec<OrgName>),
+    /// Nothing but the fact that the bucket is the caller's org.
+    Bucket,
+    /// Objects to read.
+    Read(ReadStore),
+    /// One namespace, to read and write.
+    Write(HostStore),
+    /// One namespace to write, and what a copy may read.
+    Copy {
+        /// Where the copy goes.
+        target: HostStore,
+        /// Where it comes from.
+        source: ReadStore,
+    },
+}
+
+/// Decides. The answer is the same whether what was named exists or not.
+pub(crate) fn authorize(store: &Store, identity: &Identity, operation: &Operation) -> Result<Access, S3Error> {
+    let Some(bucket) = operation.bucket() else {
+        return Ok(Access::Orgs(orgs(identity)));
+    };
+    let scope = read_scope(identity, bucket)?;
+    match operation.kind() {
+        OperationKind::HeadBucket
+        | OperationKind::CreateBucket
+        | OperationKind::GetBucketLocation
+        | OperationKind::GetBucketVersioning => return Ok(Access::Bucket),
+        _ => {}
+    }
+    match operation {
+        // Uploads belong to who writes: their listing names ids that complete and abort them.
+        Operation::ListMultipartUploads(list) => {
+            may_list(&scope, &list.prefix)?;
+            writer(store, identity).map(Access::Write)
+        }
+        Operation::ListObjectsV1(list) => {
+            may_list(&scope, &list.prefix)?;
+            Ok(Access::Read(store.read_store(scope)))
+        }
+        Operation::ListObjectsV2(list) => {
+            may_list(&scope, &list.prefix)?;
+            Ok(Access::Read(store.read_store(scope)))
+        }
+        Operation::GetObject(_) | Operation::HeadObject(_) => {
+            holds(&scope, operation.key())?;
+            Ok(Access::Read(store.read_store(scope)))
+        }
+        Operation::CopyObject(_) | Operation::UploadPartCopy(_) => {
+            let target = writer(store, identity)?;
+            owns(&target, operation.key())?;
+            let source = operation.copy_source().ok_or(denied("a copy without a source"))?;
+            let scope = read_scope(identity, &source.bucket)?;
+            holds(&scope, Some(&source.key))?;
+            Ok(Access::Copy { target, source: store.read_store(scope) })
+        }
+        // The keys of DeleteObjects are in its body: the handle refuses the first that it does not own, before any.
+        Operation::DeleteObjects(_) => writer(store, identity).map(Access::Write),
+        _ => {
+            let target = writer(store, identity)?;
+            owns(&target, operation.key())?;
+            Ok(Access::Write(target))
+        }
+    }
+}
+
+fn denied(why: &str) -> S3Error {
+    S3Error::new(S3ErrorCode::AccessDenied).with_message(format!("Access denied: {why}."))
+}
+
+fn orgs(identity: &Identity) -> Vec<OrgName> {
+    let orgs = match &identity.record.subject {
+        CallerSubject::Host { namespace, .. } => vec![namespace.org.clone()],
+        CallerSubject::User { owns, .. } => owns.clone(),
+    };
+    match identity.scope.as_ref().and_then(|scope| scope.namespaces()) {
+        Some(namespaces) => orgs.into_iter().filter(|org| namespaces.iter().any(|n| n.org == *org)).collect(),
+        None => orgs,
+    }
+}
+
+/// What of `bucket` the caller may read; 403 when it is nothing.
+fn read_scope(identity: &Identity, bucket: &OrgName) -> Result<ReadScope, S3Error> {
+    let scope = match &identity.record.subject {
+        CallerSubject::Host { namespace, .. } if namespace.org == *bucket => {
+            ReadScope::Hosts(bucket.clone(), BTreeSet::from([namespace.host.clone()]))
+        }
+        CallerSubject::User { owns, .. } if owns.contains(bucket) => ReadScope::Org(bucket.clone()),
+        _ => return Err(denied("the bucket is not yours")),
+    };
+    let Some(narrowed) = identity.scope.as_ref().and_then(|scope| scope.namespaces()) else {
+        return Ok(scope);
+    };
+    let admits = |host: &HostName| match &scope {
+        ReadScope::Org(_) => true,
+        ReadScope::Hosts(_, hosts) => hosts.contains(host),
+    };
+    let hosts: BTreeSet<HostName> =
+        narrowed.iter().filter(|n| n.org == *bucket && admits(&n.host)).map(|n| n.host.clone()).collect();
+    if hosts.is_empty() {
+        Err(denied("the token is for other hosts"))
+    } else {
+        Ok(ReadScope::Hosts(bucket.clone(), hosts))
+    }
+}
+
+/// The caller's own namespace, to write to.
+fn writer(store: &Store, identity: &Identity) -> Result<HostStore, S3Error> {
+    if identity.scope.is_some() {
+        return Err(denied("this token is for reading only"));
+    }
+    match &identity.record.subject {
+        CallerSubject::Host { namespace, namespace_id, state, .. } => match state {
+            HostState::ReadOnly => Err(store_error(&StoreError::ReadOnlyHost)),
+            _ => Ok(store.host_store(identity.store_caller(), namespace.clone(), namespace_id.clone())),
+        },
+        CallerSubject::User { .. } => Err(denied("owners read, and only the host itself writes its backups")),
+    }
+}
+
+fn owns(target: &HostStore, key: Option<&ObjectKey>) -> Result<(), S3Error> {
+    match key {
+        Some(key) if target.namespace().owns(key) => Ok(()),
+        _ => Err(denied("the key is not in this host's own namespace")),
+    }
+}
+
+fn holds(scope: &ReadScope, key: Option<&ObjectKey>) -> Result<(), S3Error> {
+    match key {
+        Some(key) if scope.holds(key) => Ok(()),
+        _ => Err(denied("the key is not yours to read")),
+    }
+}
+
+/// Whether a listing of `prefix` could show anything of the scope. A proper parent of it (`""`, `web-0`) may be listed,
+/// and shows what is in the scope; a prefix beside it is denied.
+fn may_list(scope: &ReadScope, prefix: &str) -> Result<(), S3Error> {
+    let overlaps = match scope {
+        ReadScope::Org(_) => true,
+        ReadScope::Hosts(_, hosts) => hosts.iter().any(|host| {
+            let own = format!("{host}/");
+            prefix.starts_with(&own) || own.starts_with(prefix)
+        }),
+    };
+    if overlaps { Ok(()) } else { Err(denied("the prefix is not yours to list")) }
+}
+
+/// What a class of operations is called in metrics.
+pub(crate) fn class_name(class: OperationClass) -> &'static str {
+    match class {
+        OperationClass::Write => "write",
+        OperationClass::Read => "read",
+        OperationClass::List => "list",
+        OperationClass::Delete => "delete",
+    }
+}

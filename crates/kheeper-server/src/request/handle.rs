@@ -1,0 +1,98 @@
+//! One request, start to end: parse, authenticate, authorize, admit, dispatch, respond.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use kheeper_model::AttemptId;
+use kheeper_s3::{Operation, S3Error};
+use tower::ServiceExt as _;
+
+use super::admit::admit;
+use super::authenticate::authenticate;
+use super::authorize::{authorize, class_name};
+use super::body::RequestBody;
+use super::dispatch::{Call, dispatch};
+use super::respond::{self, Holding, ResponseBody};
+use super::traffic::Meter;
+use crate::app::App;
+use crate::control;
+use crate::listen::Service;
+
+/// Everything of ours is below it; `-` can be no org.
+const CONTROL_PREFIX: &str = "/-/";
+
+/// Answers requests: S3's own, and those of the control API.
+pub(crate) struct Handler {
+    app: Arc<App>,
+    control: axum::Router,
+}
+
+impl Handler {
+    /// A handler for `app`.
+    pub(crate) fn new(app: &Arc<App>) -> Arc<Self> {
+        Arc::new(Self { app: Arc::clone(app), control: control::router(Arc::clone(app)) })
+    }
+}
+
+impl Service for Handler {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Response<ResponseBody> {
+        if !self.app.admits_address(peer.ip()) {
+            tracing::warn!(%peer, "a connection from outside --behind-tls-proxy was refused");
+            return respond::status(StatusCode::FORBIDDEN);
+        }
+        if request.uri().path().starts_with(CONTROL_PREFIX) {
+            call_control(self.control.clone(), request).await
+        } else {
+            s3(&self.app, request, peer).await
+        }
+    }
+}
+
+async fn s3(app: &Arc<App>, request: Request<Incoming>, peer: SocketAddr) -> Response<ResponseBody> {
+    let request_id = AttemptId::random().to_string();
+    let (head, incoming) = request.into_parts();
+    let mut body = RequestBody::new(incoming);
+    let mut response = match object(app, &head, &mut body).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::debug!(%request_id, %peer, method = %head.method, code = error.code.as_str(), "refused");
+            respond::error(&error, head.method == Method::HEAD, head.uri.path(), &request_id)
+        }
+    };
+    if !body.is_read() {
+        respond::close_after(&mut response);
+    }
+    respond::set(&mut response, respond::REQUEST_ID, &request_id);
+    response
+}
+
+/// The six steps. Who is calling is settled before anything that was wrong with the request is told.
+async fn object(app: &Arc<App>, head: &Parts, body: &mut RequestBody) -> Result<Response<ResponseBody>, S3Error> {
+    let parsed = Operation::parse(&head.method, head.uri.path(), head.uri.query(), &head.headers);
+    let identity = authenticate(app, &head.headers).await?;
+    let operation = parsed?;
+    let access = authorize(&app.store, &identity, &operation)?;
+    let permit = admit(&app.requests, &operation, &head.headers)?;
+    let (name, class) = (operation.name(), operation.class());
+    let meter = Meter::new(app.store.clone(), class);
+    let answered = dispatch(Call::new(app, &identity, head, body, meter)?, access, operation).await;
+    let outcome = answered.as_ref().map_or_else(S3Error::status, Response::status);
+    metrics::counter!(
+        "kheeper_requests_total",
+        "operation" => name, "class" => class_name(class), "status" => outcome.as_str().to_owned(),
+    )
+    .increment(1);
+    answered.map(|response| response.map(|body| Holding::until_sent(body, permit)))
+}
+
+async fn call_control(router: axum::Router, request: Request<Incoming>) -> Response<ResponseBody> {
+    let response = match router.oneshot(request.map(axum::body::Body::new)).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    response.map(|body| body.map_err(std::io::Error::other).boxed_unsync())
+}

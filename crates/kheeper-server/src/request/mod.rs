@@ -1,0 +1,11 @@
+//! One request, step by step: parse, authenticate, authorize, admit, dispatch, respond.
+
+pub(crate) mod admit;
+pub(crate) mod authenticate;
+pub(crate) mod authorize;
+pub(crate) mod body;
+pub(crate) mod dispatch;
+pub(crate) mod handle;
+pub(crate) mod respond;
+pub(crate) mod revocation;
+pub(crate) mod traffic;
