@@ -41,9 +41,20 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Looks the users up, so that a misspelt name is an error at start and not a refusal later.
+    /// Looks the users up. One who does not exist here is told of and admits nobody: a packaged list may name users of
+    /// programs that are not installed. A list of which nobody exists is an error.
     pub(crate) fn new(config: &LocalGuard) -> Result<Self, StartError> {
-        let uids: Vec<Uid> = config.allow_users.iter().map(|name| uid_of(name)).collect::<Result<_, _>>()?;
+        let mut uids = Vec::new();
+        for name in &config.allow_users {
+            match uid_of(name)? {
+                Some(uid) => uids.push(uid),
+                None => tracing::warn!("--allow-user {name}: there is no such user here"),
+            }
+        }
+        if uids.is_empty() && !config.allow_users.is_empty() {
+            let users = config.allow_users.join(", ");
+            return Err(StartError::Config(format!("--allow-user {users}: there is no such user here")));
+        }
         let uids = (!config.allow_users.is_empty()).then_some(uids);
         let hosts = ["localhost", "127.0.0.1", "[::1]"].into_iter().map(str::to_owned);
         let hosts = hosts.chain(config.allow_hosts.iter().map(|host| host.to_ascii_lowercase())).collect();
@@ -144,12 +155,10 @@ pub(crate) fn is_s3_method(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::DELETE].contains(method)
 }
 
-fn uid_of(name: &str) -> Result<Uid, StartError> {
+fn uid_of(name: &str) -> Result<Option<Uid>, StartError> {
     match nix::unistd::User::from_name(name) {
-        Ok(Some(user)) => Ok(user.uid.as_raw()),
-        Ok(None) => {
-            name.parse().map_err(|_| StartError::Config(format!("--allow-user {name}: there is no such user here")))
-        }
+        Ok(Some(user)) => Ok(Some(user.uid.as_raw())),
+        Ok(None) => Ok(name.parse().ok()),
         Err(errno) => Err(StartError::System { what: "look a user up", source: errno.into() }),
     }
 }
@@ -259,9 +268,17 @@ mod tests {
             let head = head("/b/k", &[("host", "localhost"), ("authorization", SIGNED)]);
             assert!(guard.check_caller(Caller { port: Some(5000), owner }, &head).is_err());
         }
-        assert!(
-            Guard::new(&LocalGuard { allow_users: vec!["no-such-user-here".into()], ..LocalGuard::default() }).is_err()
-        );
+    }
+
+    #[test]
+    fn a_user_who_does_not_exist_admits_nobody() {
+        let allowing = |users: &[&str]| {
+            let allow_users = users.iter().map(|user| (*user).to_owned()).collect();
+            Guard::new(&LocalGuard { allow_users, ..LocalGuard::default() })
+        };
+        let guard = allowing(&["root", "no-such-user-here"]).expect("one of them exists");
+        assert_eq!(guard.judge_owner(Some(65534)), Owner::Refused(65534));
+        assert!(allowing(&["no-such-user-here"]).is_err());
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct ProxyConfig {
     /// How long requests in flight may take once the proxy is told to stop.
     pub drain_timeout: Duration,
     /// Forward to a plain `http://` origin that is not on loopback: token and data can be read and changed on the way.
-    pub allow_http_origin: bool,
+    pub allow_plain_http: bool,
 }
 
 /// A place to listen.
@@ -100,10 +100,10 @@ impl ProxyConfig {
     pub(crate) fn check(&self) -> Result<(), StartError> {
         let refuse = |why: String| Err(StartError::Config(why));
         let origin = &self.identity.origin;
-        if !origin.is_https() && !origin.is_loopback() && !self.allow_http_origin {
+        if !origin.is_https() && !origin.is_loopback() && !self.allow_plain_http {
             return refuse(format!(
                 "the origin {origin} has no TLS and is not on this machine: the token could be read on the way \
-                 (--allow-http-origin allows it)"
+                 (--allow-plain-http allows it)"
             ));
         }
         if let Some(ListenAddress::Tcp(address)) = &self.listen {

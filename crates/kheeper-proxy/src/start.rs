@@ -16,12 +16,14 @@ use crate::proxy::Proxy;
 /// Serves until SIGTERM, SIGINT, or the end of [`ProxyConfig::lifetime`]; then lets requests in flight finish for at
 /// most [`ProxyConfig::drain_timeout`]. Must run inside a tokio runtime.
 ///
-/// An error means that nothing was served: the configuration is refused, or an address cannot be bound.
-pub async fn serve(config: ProxyConfig) -> Result<(), StartError> {
+/// `announce` runs once the sockets are bound: a connection made from then on will be served. An error means that nothing
+/// was served: the configuration is refused, or an address cannot be bound.
+pub async fn serve(config: ProxyConfig, announce: impl FnOnce(&BoundProxy)) -> Result<(), StartError> {
     let (stop, stopped) = Stop::new();
     let lifetime = config.lifetime;
     let signals = Signals::install()?;
     let bound = bind(config)?;
+    announce(&bound);
     notify(&[sd_notify::NotifyState::Ready]);
     let serving = tokio::spawn(bound.run(stopped));
     signals.wait(lifetime).await;
@@ -37,7 +39,7 @@ pub fn bind(config: ProxyConfig) -> Result<BoundProxy, StartError> {
     let proxy = Arc::new(Proxy::new(&config, Arc::new(SystemClock))?);
     let listeners = Listener::open(config.listen.as_ref(), &config.guard)?;
     let bound = BoundProxy { listeners, proxy, drain_timeout: config.drain_timeout };
-    announce(&bound, &config);
+    log_start(&bound, &config);
     Ok(bound)
 }
 
@@ -52,6 +54,17 @@ impl BoundProxy {
     /// The address of its first TCP socket, with the port that the system chose where it was asked to.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         self.listeners.iter().find_map(Listener::tcp_address)
+    }
+
+    /// Where it listens, as clients are told: `http://127.0.0.1:5000` or `unix:/run/kheeper/proxy.sock`.
+    pub fn endpoints(&self) -> Vec<String> {
+        self.listeners
+            .iter()
+            .map(|listener| match listener.tcp_address() {
+                Some(address) => format!("http://{address}"),
+                None => listener.describe(),
+            })
+            .collect()
     }
 
     /// Serves until told to stop, and then until requests in flight are done or the drain time is over.
@@ -109,16 +122,10 @@ async fn sleep_or_for_ever(time: Option<Duration>) {
     }
 }
 
-fn announce(bound: &BoundProxy, config: &ProxyConfig) {
-    for listener in &bound.listeners {
-        tracing::info!(
-            "listening on {} as {} for {}{}",
-            listener.describe(),
-            config.identity.subject,
-            config.identity.origin,
-            if matches!(config.access, Access::Read(_)) { ", read-only" } else { "" },
-        );
-    }
+/// Who this is, and every way in which it is weaker than it could be.
+fn log_start(bound: &BoundProxy, config: &ProxyConfig) {
+    let mode = if matches!(config.access, Access::Read(_)) { ", read-only" } else { "" };
+    tracing::info!("forwarding as {} to {}{mode}", config.identity.subject, config.identity.origin);
     if config.guard.allow_users.is_empty() {
         tracing::warn!("every local user can use this identity: --allow-user NAME admits only those named");
     }
