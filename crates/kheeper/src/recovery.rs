@@ -18,6 +18,7 @@ use std::process::ExitStatus;
 use clap::ValueEnum;
 
 use crate::exit_code::ExitCode;
+use crate::output;
 
 /// On this status PostgreSQL stops and does not promote.
 const STOP: ExitCode = ExitCode::Other(255);
@@ -64,8 +65,18 @@ impl Mode {
     }
 }
 
-/// What to exit with after the fetching program did.
-pub(crate) fn exit_code(fetcher: Fetcher, status: ExitStatus, mode: Mode) -> ExitCode {
+/// What to exit with after the fetching program did. Where that stops PostgreSQL, its log says why.
+pub(crate) fn finish(fetcher: Fetcher, status: ExitStatus, mode: Mode) -> ExitCode {
+    let code = exit_code(fetcher, status, mode);
+    if code == STOP {
+        output::say(format_args!(
+            "kheeper: the fetch failed ({status}) without saying that the file is not in the archive; exiting with 255, so that PostgreSQL stops here instead of ending recovery: start it again when the cause is gone"
+        ));
+    }
+    code
+}
+
+fn exit_code(fetcher: Fetcher, status: ExitStatus, mode: Mode) -> ExitCode {
     match (mode, status.code()) {
         (_, Some(0)) => ExitCode::Success,
         (Mode::Standby, _) => passed_through(status),

@@ -57,7 +57,7 @@ pub(crate) fn run(args: ExecArgs, global: &GlobalArgs) -> anyhow::Result<ExitCod
     let program = Program { path, arguments: words.collect(), settings };
     let Some(fetcher) = args.recovery else { return become_program(program) };
     let status = super::block_on(run_and_wait(program))?;
-    Ok(recovery::exit_code(fetcher, status, Mode::of_this_process()))
+    Ok(recovery::finish(fetcher, status, Mode::of_this_process()))
 }
 
 /// Another program, its arguments, and what it finds in its environment beside what we have in ours.

@@ -28,17 +28,21 @@ pub(crate) fn run(args: &HostsMeArgs, global: &GlobalArgs) -> anyhow::Result<Exi
     }
     let context = global.context()?;
     let identity = context.identity()?;
-    // What `identity.json` holds, field by field: the file is the record.
-    let mut record: Value = serde_json::from_str(&identity.to_json())?;
-    record["context"] = context.name().as_str().into();
     match global.format() {
-        Format::Json => output::print_json(&record)?,
-        Format::Table => {
-            let fields = record.as_object().into_iter().flatten().filter(|(name, _)| *name != "version");
-            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let fields: Vec<(&str, String)> = fields.map(|(name, value)| (name.as_str(), text(value))).collect();
-            output::print(&output::record(&fields))?;
+        Format::Json => {
+            // What `identity.json` holds, field by field: the file is the record.
+            let mut record: Value = serde_json::from_str(&identity.to_json())?;
+            record["context"] = context.name().as_str().into();
+            output::print_json(&record)?;
         }
+        Format::Table => output::print(&output::record(&[
+            ("identity", identity.subject.to_string()),
+            ("id", identity.subject.id().to_string()),
+            ("origin", identity.origin.to_string()),
+            ("key", identity.key_id.to_string()),
+            ("context", context.name().to_string()),
+            ("directory", context.dir().display().to_string()),
+        ]))?,
     }
     Ok(ExitCode::Success)
 }

@@ -30,7 +30,7 @@ pub(crate) struct WalgArgs {
 /// Runs wal-g.
 pub(crate) fn run(args: WalgArgs, global: &GlobalArgs) -> anyhow::Result<ExitCode> {
     let mut settings = args.whose.client_env(global)?.walg();
-    let patience = Patience::of_command(args.arguments.first().map(OsString::as_os_str));
+    let patience = Patience::of_arguments(&args.arguments);
     settings.extend(patience.settings(|name| env::var_os(name).is_some()));
     let program = Program {
         path: env::var_os("WALG").filter(|path| !path.is_empty()).unwrap_or_else(|| "wal-g".into()),
@@ -41,7 +41,7 @@ pub(crate) fn run(args: WalgArgs, global: &GlobalArgs) -> anyhow::Result<ExitCod
         return become_program(program);
     }
     let status = super::block_on(run_and_wait(program))?;
-    Ok(recovery::exit_code(Fetcher::Walg, status, Mode::of_this_process()))
+    Ok(recovery::finish(Fetcher::Walg, status, Mode::of_this_process()))
 }
 
 /// How long wal-g shall try before it gives up.
@@ -57,11 +57,14 @@ enum Patience {
 }
 
 impl Patience {
-    fn of_command(command: Option<&OsStr>) -> Self {
-        match command.and_then(OsStr::to_str) {
-            Some("wal-push") => Self::Archiving,
-            Some("wal-fetch") => Self::Recovery,
-            _ => Self::Own,
+    /// wal-g's command may come after flags of its own, and a mistyped flag before `wal-fetch` must stop recovery too: so
+    /// any word decides, and not only the first.
+    fn of_arguments(arguments: &[OsString]) -> Self {
+        let has = |word: &str| arguments.iter().any(|argument| argument == OsStr::new(word));
+        match (has("wal-fetch"), has("wal-push")) {
+            (true, _) => Self::Recovery,
+            (false, true) => Self::Archiving,
+            (false, false) => Self::Own,
         }
     }
 
@@ -70,7 +73,7 @@ impl Patience {
     fn settings(self, is_set: impl Fn(&str) -> bool) -> Vec<(&'static str, String)> {
         let (retries, delay_ms_min, delay_ms_max) = match self {
             Self::Archiving => (2, 200, 1000),
-            Self::Recovery => (6, 500, 5000),
+            Self::Recovery => (5, 500, 4000),
             Self::Own => return Vec::new(),
         };
         let settings = [
@@ -97,11 +100,13 @@ mod tests {
 
     #[test]
     fn archiving_and_recovery_have_capped_retries_and_base_backups_have_not() {
-        let of = |command: &str| Patience::of_command(Some(OsStr::new(command)));
+        let of = |line: &str| Patience::of_arguments(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
         assert_eq!(names(of("wal-push"), &[]).len(), 3);
         assert_eq!(names(of("wal-fetch"), &[]).len(), 3);
         assert!(names(of("backup-push"), &[]).is_empty());
-        assert!(names(of("delete"), &[]).is_empty());
+        assert!(names(of("delete retain FULL 7 --confirm"), &[]).is_empty());
+        assert_eq!(of("--config x wal-fetch a b"), Patience::Recovery);
+        assert_eq!(of("--bogus wal-fetch wal-push b"), Patience::Recovery);
     }
 
     #[test]
