@@ -9,7 +9,7 @@ use kheeper_store::CallerSubject;
 
 use super::problem::ProblemResponse;
 use crate::app::App;
-use crate::request::authenticate::{Identity, authenticate};
+use crate::request::authenticate::{Identity, authenticate_afresh};
 
 /// An authenticated caller.
 pub(crate) struct Caller(pub(crate) Identity);
@@ -18,7 +18,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = ProblemResponse;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ProblemResponse> {
-        Ok(Self(authenticate(app, &parts.headers).await?))
+        Ok(Self(authenticate_afresh(app, &parts.headers).await?))
     }
 }
 

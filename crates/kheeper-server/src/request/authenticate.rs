@@ -51,6 +51,14 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Ident
     Ok(identity)
 }
 
+/// The same without remembering anything: what a caller has just changed (an org of their own, a host that resumed) counts
+/// in the very next call. The control API is not called often enough to need more.
+pub(crate) async fn authenticate_afresh(app: &App, headers: &HeaderMap) -> Result<Identity, Refusal> {
+    app.revocation.fresh().map_err(|_| Refusal::Unavailable("revocations are not known"))?;
+    let (identity, _) = verify(app, bearer(headers)?, app.clock.now()).await?;
+    Ok(identity)
+}
+
 /// The token of `Authorization: Bearer …`. Exactly one such header, of bounded size.
 fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
@@ -156,5 +164,98 @@ impl TokenCache {
         if cached.by_digest.len() < CACHED_TOKENS_MAX {
             cached.by_digest.insert(digest, (until, identity));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use kheeper_model::UserId;
+
+    use super::*;
+
+    fn identity() -> Identity {
+        let record = CallerRecord {
+            key_id: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k".parse().expect("a key id"),
+            public_key: [7; 32],
+            key_state: KeyState::Active,
+            subject: CallerSubject::User {
+                id: UserId::random(),
+                name: "alice".parse().expect("a name"),
+                disabled: false,
+                owns: Vec::new(),
+            },
+        };
+        Identity { record, scope: None }
+    }
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    #[test]
+    fn a_remembered_token_is_forgotten_when_the_epoch_moves() {
+        let cache = TokenCache::default();
+        cache.insert([1; 32], 5, at(60), identity(), at(0));
+        assert!(cache.get(&[1; 32], 5, at(1)).is_some());
+        assert!(cache.get(&[1; 32], 6, at(1)).is_none(), "something was revoked since");
+        cache.insert([2; 32], 6, at(60), identity(), at(0));
+        assert!(cache.get(&[1; 32], 6, at(1)).is_none(), "the old entry must not come back with the new epoch");
+        assert!(cache.get(&[2; 32], 6, at(1)).is_some());
+    }
+
+    #[test]
+    fn a_token_verified_before_a_revocation_is_not_remembered_after_it() {
+        let cache = TokenCache::default();
+        cache.insert([2; 32], 6, at(60), identity(), at(0));
+        cache.insert([1; 32], 5, at(60), identity(), at(0));
+        assert!(cache.get(&[1; 32], 6, at(1)).is_none());
+        assert!(cache.get(&[1; 32], 5, at(1)).is_none());
+    }
+
+    #[test]
+    fn a_remembered_token_ends_with_its_time() {
+        let cache = TokenCache::default();
+        cache.insert([1; 32], 5, at(60), identity(), at(0));
+        assert!(cache.get(&[1; 32], 5, at(59)).is_some());
+        assert!(cache.get(&[1; 32], 5, at(60)).is_none());
+    }
+
+    #[test]
+    fn the_memory_of_tokens_is_bounded() {
+        let cache = TokenCache::default();
+        for number in 0..=CACHED_TOKENS_MAX {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&number.to_be_bytes());
+            cache.insert(digest, 5, at(60), identity(), at(0));
+        }
+        assert_eq!(cache.0.lock().expect("not poisoned").by_digest.len(), CACHED_TOKENS_MAX);
+    }
+
+    #[test]
+    fn only_one_bearer_token_of_bounded_size_is_looked_at() {
+        let headers = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, HeaderValue::from_str(value).expect("a header value"));
+            }
+            headers
+        };
+        assert_eq!(bearer(&headers(&["Bearer abc"])).ok(), Some("abc"));
+        assert_eq!(bearer(&headers(&["bearer abc"])).ok(), Some("abc"));
+        assert!(matches!(bearer(&headers(&[])), Err(Refusal::Unauthenticated(_))));
+        assert!(matches!(bearer(&headers(&["Bearer a", "Bearer a"])), Err(Refusal::Unauthenticated(_))));
+        assert!(matches!(bearer(&headers(&["Basic abc"])), Err(Refusal::Unauthenticated(_))));
+        assert!(matches!(bearer(&headers(&["AWS4-HMAC-SHA256 Credential=x"])), Err(Refusal::SigV4)));
+        assert!(matches!(bearer(&headers(&["AWS key:signature"])), Err(Refusal::SigV4)));
+        let long = format!("Bearer {}", "a".repeat(limits::TOKEN_BYTES_MAX + 1));
+        assert!(matches!(bearer(&headers(&[&long])), Err(Refusal::Unauthenticated(_))));
+    }
+
+    #[test]
+    fn every_refusal_before_a_signature_verifies_reads_the_same() {
+        let one = Refusal::Unauthenticated("an unknown key").into_s3_error();
+        let other = Refusal::Unauthenticated("a signature that does not verify").into_s3_error();
+        assert_eq!(one, other);
     }
 }
