@@ -51,7 +51,7 @@ missing() {
     command -v curl >/dev/null || wanted+=(curl)
     command -v rsync >/dev/null || wanted+=(rsync)
     command -v cc >/dev/null || wanted+=(gcc)
-    printf '%s\n' ${wanted[@]+"${wanted[@]}"}
+    [ "${#wanted[@]}" = 0 ] || printf '%s\n' "${wanted[@]}"
 }
 
 install_packages() { # PACKAGE… : quietly, into log/install.log
@@ -113,6 +113,7 @@ install_and_build() {
     wait "$BUILD" || fail "cargo build failed"
     wait_for_install "$start"
     progress_end
+    mv "$RUN/log/build.log" "$RUN/log/build.txt" # `fail` need not show it any more
     BUILD_SECONDS=$(seconds_since "$start")
     note "Everything is there after $BUILD_SECONDS s. From here on it is the demo's own time."
 }
@@ -121,6 +122,7 @@ wait_for_install() { # START
     [ -n "$INSTALL" ] || return 0
     wait "$INSTALL" || fail "the installation failed: its log is above"
     INSTALL=
+    mv "$RUN/log/install.log" "$RUN/log/install.txt"
     progress "$(seconds_since "$1") s: packages installed"
 }
 

@@ -74,24 +74,25 @@ free_port() {
     PORT=$port
 }
 
-# Ends whatever a run of the demo left behind and removes its folder. A pid is only believed if the program behind it, or
-# what it was started with, names that folder.
+# Whether a process belongs to a run of the demo: its program, or what it was started with, lies in the run's folder.
+belongs_to() { # FOLDER PID
+    [[ $2 =~ ^[0-9]+$ ]] && [ -d "/proc/$2" ] || return 1
+    [[ $(readlink "/proc/$2/exe") == "$1"/* ]] || tr '\0' '\n' <"/proc/$2/cmdline" | grep -qF "$1"
+}
+
+# Ends whatever a run of the demo left behind and removes its folder.
 clear_run() { # FOLDER
-    local folder=$1 file pid
-    [ -d "$folder" ] || return 0
+    local folder=$1 file pid signal deadline
     for file in "$folder"/*/pg/data/postmaster.pid "$folder"/pids/*; do
         [ -f "$file" ] || continue
         pid=$(head -n 1 "$file")
-        if [[ $pid =~ ^[0-9]+$ ]] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$folder" ||
-            [[ $(readlink "/proc/$pid/exe" 2>/dev/null) == "$folder"/* ]]; then
-            case $file in
-                */postmaster.pid) kill -QUIT "$pid" 2>/dev/null || true ;;
-                *) kill -TERM "$pid" 2>/dev/null || true ;;
-            esac
-            local tries=0
-            while kill -0 "$pid" 2>/dev/null && [ $((tries += 1)) -lt 100 ]; do sleep 0.1; done
-            kill -KILL "$pid" 2>/dev/null || true
-        fi
+        belongs_to "$folder" "$pid" 2>/dev/null || continue
+        signal=TERM
+        case $file in */postmaster.pid) signal=QUIT ;; esac
+        kill "-$signal" "$pid" 2>/dev/null || continue
+        deadline=$((SECONDS + 10))
+        while kill -0 "$pid" 2>/dev/null && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.05; done
+        kill -KILL "$pid" 2>/dev/null || true
     done
     rm -rf "$folder"
 }

@@ -3,7 +3,12 @@
 
 start_server() {
     spawn server server kheeper-server serve --data "$RUN/server/store" --listen "127.0.0.1:$SERVER_PORT"
-    wait_until 30 'the server to be ready' curl -fsS "$ORIGIN/-/readyz"
+    wait_until 30 'the server to be ready' answers_or_died server "$ORIGIN"
+}
+
+answers_or_died() { # NAME URL
+    running "$1" || fail "$1 ended"
+    curl -fsS "$2/-/readyz"
 }
 
 # Without TLS, because everything stays on this machine.
@@ -33,7 +38,7 @@ join_host() { # HOST PORT
     local allow=()
     [ "$(id -u)" != 0 ] || allow=(--allow-user root --allow-user postgres)
     spawn "proxy-$host" "$host" kheeper object-proxy --listen "${ENDPOINT[$host]#http://}" ${allow[@]+"${allow[@]}"}
-    wait_until 20 "the proxy of $host" curl -fsS "${ENDPOINT[$host]}/-/readyz"
+    wait_until 20 "the proxy of $host" answers_or_died "proxy-$host" "${ENDPOINT[$host]}"
 }
 
 make_hosts() {
@@ -106,7 +111,7 @@ restore_elsewhere() {
     local begun settings
     begun=$(now)
     spawn proxy-alice alice kheeper object-proxy --context alice --listen "${ENDPOINT[alice]#http://}" --only myorg/web-01
-    wait_until 20 "alice's proxy" curl -fsS "${ENDPOINT[alice]}/-/readyz"
+    wait_until 20 "alice's proxy" answers_or_died proxy-alice "${ENDPOINT[alice]}"
     fetch_base_backup alice web-01
     mapfile -t settings < <(private_settings alice; printf '%s\n' 'archive_mode = off' "$(owner_restore_command web-01)")
     configure alice "${settings[@]}"
