@@ -1,0 +1,13 @@
+//! The proxy between a real client connection and a small server in this process: what each side sees.
+
+mod answers;
+mod client;
+mod documents;
+mod downloads;
+mod local_guard;
+mod running;
+mod scripted;
+mod tls;
+mod tokens;
+mod uploads;
+mod upstream;
