@@ -130,7 +130,8 @@ pub(crate) enum Keys {
     },
     /// Revoke a key, for ever; it ends within five seconds.
     Revoke {
-        /// The key's id.
+        /// The key's id. One in 64 begins with `-`.
+        #[arg(allow_hyphen_values = true)]
         key_id: String,
         #[command(flatten)]
         operator: OperatorArgs,

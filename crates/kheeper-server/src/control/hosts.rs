@@ -122,7 +122,9 @@ pub(crate) async fn act(
     let by = caller.0.store_caller();
     // Resuming is the host's own act: run on the machine, it says that somebody looked at it.
     if action == "resume" && caller.own_namespace() == Some(&namespace) {
-        return Ok(Json(app.store.resume_host(&by, &namespace).await?).into_response());
+        let host = app.store.resume_host(&by, &namespace).await?;
+        app.tokens.forget_all();
+        return Ok(Json(host).into_response());
     }
     caller.owner_of(&namespace.org)?;
     let host = match action.as_str() {
@@ -138,6 +140,7 @@ pub(crate) async fn act(
         "undelete" => app.store.undelete_host(&by, &namespace).await?,
         _ => return Err(ProblemResponse::not_found("no-such-route", format!("hosts have no action {action:?}"))),
     };
+    app.tokens.forget_all();
     Ok(Json(host).into_response())
 }
 

@@ -20,6 +20,7 @@ pub(crate) async fn create(
     let user = caller.user()?;
     let Json(OrgCreate { name }) = body?;
     let org = app.store.create_org(user, name).await?;
+    app.tokens.forget_all();
     Ok((StatusCode::CREATED, Json(org)))
 }
 

@@ -148,6 +148,11 @@ impl TokenCache {
         (cached.epoch == epoch && now < *until).then(|| identity.clone())
     }
 
+    /// Forgets every token, so that what a caller has just changed counts in the next call.
+    pub(crate) fn forget_all(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).by_digest.clear();
+    }
+
     fn insert(&self, digest: [u8; 32], epoch: u64, until: Timestamp, identity: Identity, now: Timestamp) {
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if cached.epoch != epoch {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use kheeper_model::api::HostState;
 use kheeper_model::{HostName, ObjectKey, OrgName};
+use kheeper_s3::path::{Target, parse_path};
 use kheeper_s3::{Operation, OperationClass, OperationKind, S3Error, S3ErrorCode};
 use kheeper_store::{CallerSubject, HostStore, ReadScope, ReadStore, Store, StoreError};
 
@@ -46,7 +47,12 @@ pub(crate) fn authorize(store: &Store, identity: &Identity, operation: &Operatio
         // Uploads belong to who writes: their listing names ids that complete and abort them.
         Operation::ListMultipartUploads(list) => {
             may_list(&scope, &list.prefix)?;
-            writer(store, identity).map(Access::Write)
+            own_namespace(store, identity).map(Access::Write)
+        }
+        Operation::ListParts(list) => {
+            let own = own_namespace(store, identity)?;
+            owns(&own, Some(&list.key))?;
+            Ok(Access::Write(own))
         }
         Operation::ListObjectsV1(list) => {
             may_list(&scope, &list.prefix)?;
@@ -120,16 +126,34 @@ fn read_scope(identity: &Identity, bucket: &OrgName) -> Result<ReadScope, S3Erro
 
 /// The caller's own namespace, to write to.
 fn writer(store: &Store, identity: &Identity) -> Result<HostStore, S3Error> {
+    match &identity.record.subject {
+        CallerSubject::Host { state: HostState::ReadOnly, .. } => Err(store_error(&StoreError::ReadOnlyHost)),
+        _ => own_namespace(store, identity),
+    }
+}
+
+/// The caller's own namespace. A host that may only read still sees its uploads.
+fn own_namespace(store: &Store, identity: &Identity) -> Result<HostStore, S3Error> {
     if identity.scope.is_some() {
         return Err(denied("this token is for reading only"));
     }
     match &identity.record.subject {
-        CallerSubject::Host { namespace, namespace_id, state, .. } => match state {
-            HostState::ReadOnly => Err(store_error(&StoreError::ReadOnlyHost)),
-            _ => Ok(store.host_store(identity.store_caller(), namespace.clone(), namespace_id.clone())),
-        },
+        CallerSubject::Host { namespace, namespace_id, .. } => {
+            Ok(store.host_store(identity.store_caller(), namespace.clone(), namespace_id.clone()))
+        }
         CallerSubject::User { .. } => Err(denied("owners read, and only the host itself writes its backups")),
     }
+}
+
+/// What is told of a request that did not parse: what was wrong with it, if it named something of the caller's, and
+/// 403 if not. Else an upload id could be tried on a foreign key, and the answer would depend on the id.
+pub(crate) fn explain(identity: &Identity, raw_path: &str, error: S3Error) -> S3Error {
+    let allowed = match parse_path(raw_path) {
+        Ok(Target::Object { bucket, key }) => read_scope(identity, &bucket).and_then(|scope| holds(&scope, Some(&key))),
+        Ok(Target::Bucket { name }) => read_scope(identity, &name).map(drop),
+        Ok(Target::Service) | Err(_) => Ok(()),
+    };
+    allowed.err().unwrap_or(error)
 }
 
 fn owns(target: &HostStore, key: Option<&ObjectKey>) -> Result<(), S3Error> {
@@ -166,5 +190,32 @@ pub(crate) fn class_name(class: OperationClass) -> &'static str {
         OperationClass::Read => "read",
         OperationClass::List => "list",
         OperationClass::Delete => "delete",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(name: &str) -> ReadScope {
+        let hosts = BTreeSet::from([name.parse().expect("a name")]);
+        ReadScope::Hosts("myorg".parse().expect("a name"), hosts)
+    }
+
+    #[test]
+    fn a_host_lists_its_own_prefix_and_proper_parents_of_it() {
+        for prefix in ["", "w", "web-0", "web-01", "web-01/", "web-01/wal_005/"] {
+            assert!(may_list(&host("web-01"), prefix).is_ok(), "{prefix:?}");
+        }
+        for prefix in ["web-011", "web-011/", "web-02/", "web-01-", "/", "../", "web-0/"] {
+            assert!(may_list(&host("web-01"), prefix).is_err(), "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn an_owner_lists_anything_of_the_org() {
+        let org = ReadScope::Org("myorg".parse().expect("a name"));
+        assert!(may_list(&org, "web-02/x").is_ok());
+        assert!(may_list(&org, "").is_ok());
     }
 }

@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 
 use super::admit::admit;
 use super::authenticate::authenticate;
-use super::authorize::{authorize, class_name};
+use super::authorize::{authorize, class_name, explain};
 use super::body::RequestBody;
 use super::dispatch::{Call, dispatch};
 use super::respond::{self, Holding, ResponseBody};
@@ -74,7 +74,7 @@ async fn s3(app: &Arc<App>, request: Request<Incoming>, peer: SocketAddr) -> Res
 async fn object(app: &Arc<App>, head: &Parts, body: &mut RequestBody) -> Result<Response<ResponseBody>, S3Error> {
     let parsed = Operation::parse(&head.method, head.uri.path(), head.uri.query(), &head.headers);
     let identity = authenticate(app, &head.headers).await?;
-    let operation = parsed?;
+    let operation = parsed.map_err(|error| explain(&identity, head.uri.path(), error))?;
     let access = authorize(&app.store, &identity, &operation)?;
     let permit = admit(&app.requests, &operation, &head.headers)?;
     let (name, class) = (operation.name(), operation.class());
