@@ -4,7 +4,7 @@ use kheeper_model::api::{HostState, KeyState};
 use kheeper_model::{HostId, KeyId, Namespace, NamespaceId, OrgName, Timestamp, UserId, UserName};
 
 /// Who asks for a change: checked again inside the commit, so that a key revoked a moment ago changes nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Caller {
     /// The key that signed the token.
     pub key_id: KeyId,

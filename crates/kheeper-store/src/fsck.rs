@@ -21,7 +21,7 @@ pub struct FsckOptions {
 }
 
 /// What fsck found.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct FsckReport {
     /// What is wrong, in words, one finding each.
     pub findings: Vec<String>,
@@ -42,7 +42,7 @@ pub struct FsckReport {
 }
 
 /// Stored bytes of a namespace, recomputed from its rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NamespaceUse {
     /// Which.
     pub namespace: Namespace,

@@ -5,7 +5,7 @@
 //! order that makes this so, `index/mod.rs` and `blob/mod.rs` for the two traits behind it, and `sweep.rs` for how what
 //! nothing refers to goes away.
 
-mod blob;
+pub mod blob;
 mod caller;
 mod control;
 mod copy;
@@ -14,9 +14,10 @@ mod error;
 mod fsck;
 mod get;
 mod host_store;
-mod index;
+pub mod index;
 mod list;
 mod multipart;
+mod multipart_checksum;
 mod object;
 mod open;
 mod options;

@@ -1,10 +1,107 @@
-//! Opening a data directory.
+//! Opening a data directory: lock it, open the index, make the directories of blobs. Blobs are never listed here.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use kheeper_model::id::day_number;
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
+use rustix::fs::{FlockOperation, flock};
+
+use crate::blob::directory;
+use crate::blob::local::LocalBlobs;
 use crate::error::OpenError;
-use crate::options::StoreOptions;
-use crate::store::Store;
+use crate::index::sqlite::SqliteIndex;
+use crate::options::{Background, StoreOptions};
+use crate::space::Admission;
+use crate::store::{Shared, Store};
+use crate::usage::TrafficBuffer;
 
-pub(crate) struct DirectoryLock;
+/// Seconds of a day.
+const DAY_SECS: u64 = 24 * 3600;
 
-pub(crate) async fn open(_options: StoreOptions) -> Result<Store, OpenError> {
-    Err(OpenError::Index("not built yet".to_owned()))
+/// The lock on a data directory; let go when dropped.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock {
+    _file: File,
+}
+
+pub(crate) async fn open(options: StoreOptions) -> Result<Store, OpenError> {
+    let background = options.background;
+    let opened = tokio::task::spawn_blocking(move || open_directory(&options)).await;
+    let shared = Arc::new(opened.map_err(|stopped| OpenError::Index(format!("opening stopped: {stopped}")))??);
+    if background == Background::Run {
+        let upkeep = tokio::spawn(crate::upkeep::run(Arc::downgrade(&shared)));
+        *shared.upkeep.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(upkeep);
+    }
+    Ok(Store { shared })
+}
+
+fn open_directory(options: &StoreOptions) -> Result<Shared, OpenError> {
+    let root = &options.data_dir;
+    let index_path = root.join("index.db");
+    let blobs_path = root.join("blobs");
+    make_directory(root)?;
+    refuse_foreign(root, &index_path)?;
+    let lock = lock(root)?;
+    make_directory(&blobs_path)?;
+    let index =
+        SqliteIndex::open(&index_path, Arc::clone(&options.clock), options.retention_secs, options.index_readers)?;
+    // The names of what was made are durable before anything is acknowledged.
+    directory::sync(root).map_err(io_error(root))?;
+    let now = options.clock.now();
+    let days = [day_number(now), day_number(now.plus_secs(DAY_SECS))];
+    let blobs = LocalBlobs::open(blobs_path.clone(), days).map_err(io_error(&blobs_path))?;
+    let mut holder = [0; 16];
+    OsRng.try_fill_bytes(&mut holder).map_err(|error| OpenError::Index(format!("no random bytes: {error}")))?;
+    Ok(Shared {
+        index: Arc::new(index),
+        blobs: Arc::new(blobs),
+        clock: Arc::clone(&options.clock),
+        admission: Admission::new(Arc::clone(&options.space), root.clone()),
+        traffic: TrafficBuffer::default(),
+        holder,
+        shards: directory::ShardChoice::default(),
+        upkeep: Mutex::new(None),
+        _lock: lock,
+    })
+}
+
+fn make_directory(path: &Path) -> Result<(), OpenError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path))
+}
+
+/// Takes `DATA/lock`, which the kernel lets go when the process ends, however it ends.
+fn lock(root: &Path) -> Result<DirectoryLock, OpenError> {
+    let path = root.join("lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = file.map_err(io_error(&path))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(DirectoryLock { _file: file }),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked(root.to_owned())),
+        Err(error) => Err(OpenError::Io { path, source: error.into() }),
+    }
+}
+
+/// A directory with something in it and no index is not ours: a mistyped path must not become a store.
+fn refuse_foreign(root: &Path, index_path: &Path) -> Result<(), OpenError> {
+    if index_path.exists() {
+        return Ok(());
+    }
+    let ours = ["lock", "blobs", "lost+found", "admin.sock"];
+    for entry in fs::read_dir(root).map_err(io_error(root))? {
+        let name = entry.map_err(io_error(root))?.file_name();
+        if !ours.iter().any(|own| name == *own) {
+            return Err(OpenError::NotOurs(root.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
+    let path: PathBuf = path.to_owned();
+    move |source| OpenError::Io { path, source }
 }

@@ -27,7 +27,7 @@ const ORPHANS_ONE_IN: u64 = 100;
 const ORPHANS_UNSUSPICIOUS: u64 = 1000;
 
 /// What a sweep did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SweepReport {
     /// Why it removed nothing, if it refused to.
     pub refused: Option<String>,
@@ -162,6 +162,9 @@ impl Store {
         let last_day = day_number(old);
         for day in self.shared.blobs.days().await?.into_iter().filter(|day| *day <= last_day) {
             let blobs = self.shared.blobs.list(day).await?;
+            if blobs.is_empty() && day < last_day {
+                self.shared.blobs.forget_day(day).await?;
+            }
             let candidates = blobs.iter().filter(|blob| blob.modified < old).map(|blob| blob.name);
             orphans.extend(self.orphans_of(candidates.collect()).await?);
         }

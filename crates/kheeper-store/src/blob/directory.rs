@@ -1,1 +1,166 @@
-//! stub
+//! Directories of blobs: `blobs/<day>/<shard>/`. One fsync of a directory serves all blobs that were made in it since.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use super::BlobName;
+use crate::error::StoreError;
+
+/// Directories of one day.
+pub(crate) const SHARD_COUNT: u8 = 16;
+/// Blobs that go to one shard before the next one's turn, so that those of a moment share a directory and its sync.
+const BLOBS_PER_TURN: u64 = 1024;
+
+/// Which shard new blobs go to.
+#[derive(Debug, Default)]
+pub(crate) struct ShardChoice(AtomicU64);
+
+impl ShardChoice {
+    pub(crate) fn next(&self) -> u8 {
+        let turn = self.0.fetch_add(1, Ordering::Relaxed) / BLOBS_PER_TURN;
+        (turn % u64::from(SHARD_COUNT)) as u8
+    }
+}
+
+/// The directories of a data directory's blobs.
+pub(crate) struct Directories {
+    root: PathBuf,
+    /// Days whose directories are there, and durable.
+    days: Mutex<BTreeSet<u32>>,
+}
+
+impl Directories {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self { root, days: Mutex::default() }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The directory a blob lies in.
+    pub(crate) fn of(&self, name: &BlobName) -> PathBuf {
+        self.root.join(format!("{:08}", name.content.day)).join(format!("{:02x}", name.shard()))
+    }
+
+    /// The file of a blob.
+    pub(crate) fn file(&self, name: &BlobName) -> PathBuf {
+        self.of(name).join(name.to_string())
+    }
+
+    /// Makes the directories of a day, durably. Blocks.
+    pub(crate) fn prepare(&self, day: u32) -> io::Result<()> {
+        let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
+        if days.contains(&day) {
+            return Ok(());
+        }
+        let path = self.root.join(format!("{day:08}"));
+        for shard in 0..SHARD_COUNT {
+            fs::create_dir_all(path.join(format!("{shard:02x}")))?;
+        }
+        sync(&path)?;
+        sync(&self.root)?;
+        days.insert(day);
+        Ok(())
+    }
+
+    /// Removes the directories of a day if they hold nothing. Blocks.
+    pub(crate) fn remove_empty(&self, day: u32) {
+        let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.root.join(format!("{day:08}"));
+        days.remove(&day);
+        for shard in 0..SHARD_COUNT {
+            // Refused by the file system while anything is in it.
+            let _ = fs::remove_dir(path.join(format!("{shard:02x}")));
+        }
+        let _ = fs::remove_dir(path);
+    }
+}
+
+/// Makes the entries of a directory durable. Blocks.
+pub(crate) fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Syncs directories for many writers at once: each touched directory once per batch.
+#[derive(Clone)]
+pub(crate) struct DirectorySync {
+    requests: mpsc::Sender<Request>,
+}
+
+struct Request {
+    directory: PathBuf,
+    done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl DirectorySync {
+    /// Starts the thread that syncs; it ends when the last handle is gone.
+    pub(crate) fn start() -> io::Result<Self> {
+        let (requests, queue) = mpsc::channel();
+        thread::Builder::new().name("directory-sync".to_owned()).spawn(move || serve(&queue))?;
+        Ok(Self { requests })
+    }
+
+    /// Returns once all entries that `directory` had at the call are durable.
+    pub(crate) async fn sync(&self, directory: PathBuf) -> Result<(), StoreError> {
+        let (done, answer) = oneshot::channel();
+        let gone = || StoreError::unavailable("the store is closing");
+        self.requests.send(Request { directory, done }).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+fn serve(queue: &mpsc::Receiver<Request>) {
+    while let Ok(first) = queue.recv() {
+        let mut batch: BTreeMap<PathBuf, Vec<_>> = BTreeMap::new();
+        for request in std::iter::once(first).chain(queue.try_iter()) {
+            batch.entry(request.directory).or_default().push(request.done);
+        }
+        for (directory, waiting) in batch {
+            // A failed sync is an error for all that waited for it, and is not tried again for them.
+            let synced = sync(&directory)
+                .map_err(|error| StoreError::Io { what: "sync a directory of blobs", source: Arc::new(error) });
+            for done in waiting {
+                let _ = done.send(synced.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_blobs_share_a_shard_for_a_while_and_then_move_on() {
+        let choice = ShardChoice::default();
+        let shards: Vec<u8> = (0..BLOBS_PER_TURN * u64::from(SHARD_COUNT) + 1).map(|_| choice.next()).collect();
+        assert_eq!(shards[0], shards[BLOBS_PER_TURN as usize - 1]);
+        assert_eq!(shards[BLOBS_PER_TURN as usize], 1);
+        assert_eq!(shards.last(), Some(&0));
+        assert!(shards.iter().all(|shard| *shard < SHARD_COUNT));
+    }
+
+    #[tokio::test]
+    async fn concurrent_syncs_all_return_and_a_missing_directory_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let syncer = DirectorySync::start().unwrap();
+        let waiting: Vec<_> = (0..20)
+            .map(|_| {
+                let (syncer, path) = (syncer.clone(), directory.path().to_owned());
+                tokio::spawn(async move { syncer.sync(path).await })
+            })
+            .collect();
+        for sync in waiting {
+            sync.await.unwrap().unwrap();
+        }
+        assert!(syncer.sync(directory.path().join("absent")).await.is_err());
+    }
+}

@@ -31,6 +31,8 @@ pub trait BlobStore: Send + Sync + 'static {
     async fn days(&self) -> Result<Vec<u32>, StoreError>;
     /// The blobs of contents made on a day.
     async fn list(&self, day: u32) -> Result<Vec<ListedBlob>, StoreError>;
+    /// Lets go of what an empty day still takes; a day that has blobs stays as it is.
+    async fn forget_day(&self, day: u32) -> Result<(), StoreError>;
     /// Bytes of the payload a blob of this name has room for; `None` if there is no such blob.
     async fn payload_bytes(&self, names: Vec<BlobName>) -> Result<Vec<Option<u64>>, StoreError>;
 }

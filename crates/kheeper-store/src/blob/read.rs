@@ -1,1 +1,96 @@
-//! stub
+//! Reading a blob: contiguous hops, each chunk verified before any of it is given out.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+
+use super::format::{CHUNK_BYTES, CRC_BYTES, ChunkCrc, STORED_CHUNK_BYTES, chunk_offset};
+use super::{BlobReader, BlobSpan};
+use crate::error::StoreError;
+
+/// Chunks of one disk hop: 1 MiB.
+const CHUNKS_PER_HOP: u64 = 16;
+
+/// Reads a span of a blob.
+pub(crate) struct LocalReader {
+    open: Arc<OpenBlob>,
+    /// The next byte of the payload to give out.
+    position: u64,
+    end: u64,
+}
+
+pub(crate) struct OpenBlob {
+    pub(crate) file: File,
+    pub(crate) span: BlobSpan,
+    pub(crate) chunk_crc: ChunkCrc,
+}
+
+impl LocalReader {
+    pub(crate) fn new(open: OpenBlob) -> Self {
+        let (position, end) = (open.span.offset, open.span.offset + open.span.bytes);
+        Self { open: Arc::new(open), position, end }
+    }
+}
+
+#[async_trait]
+impl BlobReader for LocalReader {
+    async fn next(&mut self) -> Result<Vec<Bytes>, StoreError> {
+        if self.position >= self.end {
+            return Ok(Vec::new());
+        }
+        let (open, position, end) = (Arc::clone(&self.open), self.position, self.end);
+        let hop = tokio::task::spawn_blocking(move || open.read(position, end));
+        let batch = hop.await.map_err(|stopped| StoreError::internal(format!("a disk hop stopped: {stopped}")))??;
+        self.position += batch.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+        Ok(batch)
+    }
+}
+
+impl OpenBlob {
+    /// Reads and verifies one hop of the payload, from `position` on and not beyond `end`. Blocks.
+    pub(crate) fn read(&self, position: u64, end: u64) -> Result<Vec<Bytes>, StoreError> {
+        let chunk_bytes = CHUNK_BYTES as u64;
+        let first = position / chunk_bytes;
+        let after = end.div_ceil(chunk_bytes).min(first + CHUNKS_PER_HOP);
+        let payload_end = (after * chunk_bytes).min(self.span.payload_bytes);
+        let wanted = (payload_end - first * chunk_bytes + (after - first) * CRC_BYTES as u64) as usize;
+        let stored = Bytes::from(self.read_exact(chunk_offset(first), wanted)?);
+
+        let mut batch = Vec::with_capacity((after - first) as usize);
+        let mut rest = stored;
+        for number in first..after {
+            let mut chunk = rest.split_to(rest.len().min(STORED_CHUNK_BYTES));
+            if !self.chunk_crc.verifies(number, &chunk) {
+                return Err(self.damaged("a chunk fails its checksum"));
+            }
+            chunk.truncate(chunk.len() - CRC_BYTES);
+            let start = position.saturating_sub(number * chunk_bytes).min(chunk.len() as u64) as usize;
+            let stop = (end - number * chunk_bytes).min(chunk.len() as u64) as usize;
+            batch.push(chunk.slice(start..stop));
+        }
+        Ok(batch)
+    }
+
+    fn read_exact(&self, offset: u64, bytes: usize) -> Result<Vec<u8>, StoreError> {
+        let mut buffer: Vec<u8> = Vec::with_capacity(bytes);
+        while buffer.len() < bytes {
+            let at = offset + buffer.len() as u64;
+            // The spare capacity may be larger than was asked for; what is read beyond is cut off below.
+            match rustix::io::pread(&self.file, spare_capacity(&mut buffer), at) {
+                Ok(0) => return Err(self.damaged("its file ends too early")),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(StoreError::io("read a blob", io::Error::from(error))),
+            }
+        }
+        buffer.truncate(bytes);
+        Ok(buffer)
+    }
+
+    fn damaged(&self, what: &'static str) -> StoreError {
+        StoreError::Damaged { blob: self.span.name.to_string().into(), what }
+    }
+}

@@ -1,1 +1,245 @@
-//! stub
+//! Writing a blob: bytes gather until they fill a disk hop, and one hop writes while the next gathers.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest};
+use kheeper_model::Crc64Nvme;
+use tokio::task::JoinHandle;
+
+use super::format::{CHUNK_BYTES, ChunkCrc, header};
+use super::local::Disk;
+use super::{BlobName, BlobSum, BlobWriter};
+use crate::error::StoreError;
+
+/// Bytes of one disk hop.
+const HOP_BYTES: usize = 1 << 20;
+/// Slices of one vectored write (Linux's `IOV_MAX` is 1024).
+const SLICES_MAX: usize = 1024;
+
+/// A blob that is being written to the local disk. Dropped before it is finished, it is removed.
+pub(crate) struct LocalWriter {
+    disk: Arc<Disk>,
+    name: BlobName,
+    gathered: Vec<Bytes>,
+    gathered_bytes: usize,
+    writing: Writing,
+}
+
+/// Who has the file: nobody yet, us, a hop on a blocking thread, or nobody any more.
+enum Writing {
+    Idle(Box<Progress>),
+    Hop(JoinHandle<Result<Box<Progress>, StoreError>>),
+    Ended,
+}
+
+/// The file so far. Only touched on blocking threads.
+struct Progress {
+    file: Option<File>,
+    path: PathBuf,
+    chunk_crc: ChunkCrc,
+    payload_crc: Digest,
+    bytes: u64,
+    /// The CRC of the chunk that is not full yet, and how many bytes of it there are.
+    open_chunk: Option<(Digest, usize)>,
+    chunks: u64,
+}
+
+impl LocalWriter {
+    pub(crate) fn new(disk: Arc<Disk>, name: BlobName) -> Self {
+        let progress = Progress {
+            file: None,
+            path: disk.directories.file(&name),
+            chunk_crc: ChunkCrc::new(&name),
+            payload_crc: Digest::new(CrcAlgorithm::Crc64Nvme),
+            bytes: 0,
+            open_chunk: None,
+            chunks: 0,
+        };
+        let writing = Writing::Idle(Box::new(progress));
+        Self { disk, name, gathered: Vec::new(), gathered_bytes: 0, writing }
+    }
+
+    /// Waits for the hop that is under way, if one is.
+    async fn idle(&mut self) -> Result<Box<Progress>, StoreError> {
+        match std::mem::replace(&mut self.writing, Writing::Ended) {
+            Writing::Idle(progress) => Ok(progress),
+            Writing::Hop(hop) => {
+                hop.await.map_err(|stopped| StoreError::internal(format!("a disk hop stopped: {stopped}")))?
+            }
+            Writing::Ended => Err(StoreError::internal("a blob that failed earlier")),
+        }
+    }
+
+    /// Starts to write what has gathered.
+    async fn start_hop(&mut self, last: bool) -> Result<(), StoreError> {
+        let mut progress = self.idle().await?;
+        let batch = std::mem::take(&mut self.gathered);
+        self.gathered_bytes = 0;
+        let (disk, name) = (Arc::clone(&self.disk), self.name);
+        let permit = self.disk.write_permit().await?;
+        self.writing = Writing::Hop(tokio::task::spawn_blocking(move || {
+            let written =
+                progress.write(&disk, &name, &batch).and_then(|()| if last { progress.finish() } else { Ok(()) });
+            drop(permit);
+            match written {
+                Ok(()) => Ok(progress),
+                Err(error) => {
+                    // No commit was sent for it, so nothing can refer to it.
+                    progress.remove();
+                    Err(StoreError::io("write a blob", error))
+                }
+            }
+        }));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl BlobWriter for LocalWriter {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StoreError> {
+        self.gathered_bytes += bytes.len();
+        self.gathered.push(bytes);
+        if self.gathered_bytes >= HOP_BYTES { self.start_hop(false).await } else { Ok(()) }
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<BlobSum, StoreError> {
+        self.start_hop(true).await?;
+        let progress = self.idle().await?;
+        let sum = BlobSum { bytes: progress.bytes, crc64nvme: Crc64Nvme(progress.payload_crc.finalize()) };
+        let directory = self.disk.directories.of(&self.name);
+        // Only now is the name durable, too.
+        self.disk.directory_sync.sync(directory).await?;
+        Ok(sum)
+    }
+
+    async fn discard(mut self: Box<Self>) {
+        if let Ok(progress) = self.idle().await {
+            let _ = tokio::task::spawn_blocking(move || progress.remove()).await;
+        }
+    }
+}
+
+impl Drop for LocalWriter {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        match std::mem::replace(&mut self.writing, Writing::Ended) {
+            Writing::Idle(progress) if progress.file.is_some() => {
+                runtime.spawn_blocking(move || progress.remove());
+            }
+            Writing::Hop(hop) => {
+                runtime.spawn(async move {
+                    if let Ok(Ok(progress)) = hop.await {
+                        let _ = tokio::task::spawn_blocking(move || progress.remove()).await;
+                    }
+                });
+            }
+            Writing::Idle(_) | Writing::Ended => {}
+        }
+    }
+}
+
+impl Progress {
+    /// Writes a batch, with the CRC of each chunk that it completes. The first batch makes the file.
+    fn write(&mut self, disk: &Disk, name: &BlobName, batch: &[Bytes]) -> io::Result<()> {
+        let begun = self.file.is_some();
+        let mut pieces = Pieces::default();
+        if !begun {
+            self.file = Some(create(disk, name, &self.path)?);
+            pieces.push_own(header(name).to_vec());
+        }
+        for bytes in batch {
+            self.payload_crc.update(bytes);
+            self.bytes += bytes.len() as u64;
+            let mut rest = bytes.clone();
+            while !rest.is_empty() {
+                let (crc, filled) = self.open_chunk.get_or_insert_with(|| (self.chunk_crc.begin(self.chunks), 0));
+                let piece = rest.split_to(rest.len().min(CHUNK_BYTES - *filled));
+                crc.update(&piece);
+                *filled += piece.len();
+                let full = *filled == CHUNK_BYTES;
+                pieces.push(piece);
+                if full {
+                    self.close_chunk(&mut pieces);
+                }
+            }
+        }
+        pieces.write_to(self.file.as_mut().ok_or_else(|| io::Error::other("no file"))?)
+    }
+
+    /// Writes the last chunk's CRC, and makes the file durable.
+    fn finish(&mut self) -> io::Result<()> {
+        let mut pieces = Pieces::default();
+        if self.open_chunk.is_some() {
+            self.close_chunk(&mut pieces);
+        }
+        let file = self.file.as_mut().ok_or_else(|| io::Error::other("no file"))?;
+        pieces.write_to(file)?;
+        file.sync_data()?;
+        // Nothing more is written; a blob that sweep has to remove is removed by its name.
+        Ok(())
+    }
+
+    fn close_chunk(&mut self, pieces: &mut Pieces) {
+        if let Some((crc, _)) = self.open_chunk.take() {
+            pieces.push_own(crc.finalize().to_be_bytes().to_vec());
+            self.chunks += 1;
+        }
+    }
+
+    fn remove(&self) {
+        if self.file.is_some() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Makes the file; the day's directories too, if they are not there.
+fn create(disk: &Disk, name: &BlobName, path: &PathBuf) -> io::Result<File> {
+    let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    disk.directories.prepare(name.content.day)?;
+    match open() {
+        // The day was removed for being empty between the two steps.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            disk.directories.remove_empty(name.content.day);
+            disk.directories.prepare(name.content.day)?;
+            open()
+        }
+        opened => opened,
+    }
+}
+
+/// Slices to write one after another, without copying them together.
+#[derive(Default)]
+struct Pieces(Vec<Bytes>);
+
+impl Pieces {
+    fn push(&mut self, piece: Bytes) {
+        self.0.push(piece);
+    }
+
+    fn push_own(&mut self, piece: Vec<u8>) {
+        self.0.push(Bytes::from(piece));
+    }
+
+    fn write_to(self, file: &mut File) -> io::Result<()> {
+        for pieces in self.0.chunks(SLICES_MAX) {
+            let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+            let mut rest = &mut slices[..];
+            while !rest.is_empty() {
+                match file.write_vectored(rest) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(written) => IoSlice::advance_slices(&mut rest, written),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+}

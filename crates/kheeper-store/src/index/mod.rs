@@ -17,6 +17,7 @@ pub use change::{
     LeaseName, Outcome, PeopleChange, PutObject, PutPart, SweepChange, TrafficDelta, UsageChange,
 };
 pub use content::{ContentBody, Manifest, Segment};
+pub(crate) use read::successor;
 pub use read::{
     BlobRefPage, ContentPage, ContentRow, Ledger, LedgerAudit, ListPlan, NamespaceAudit, Range, SweepState,
 };

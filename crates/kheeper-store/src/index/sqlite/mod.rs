@@ -1,1 +1,231 @@
-//! stub
+//! The index in SQLite: one file, one thread that writes, a few connections that read.
+
+mod attempt;
+mod audit;
+mod authorize;
+mod batch;
+mod checkpoint;
+mod failure;
+mod host_write;
+mod object_read;
+mod object_write;
+mod people_read;
+mod people_write;
+mod queue;
+mod readers;
+mod rows;
+pub(crate) mod schema;
+mod sweep_read;
+mod sweep_write;
+mod upload_read;
+mod upload_write;
+mod usage_read;
+mod usage_write;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kheeper_model::api::{HostRecord, KeyRecord, OrgRecord, UsageRecord, UserRecord};
+use kheeper_model::{Clock, ContentId, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp, UserId};
+
+use self::checkpoint::Checkpointer;
+use self::object_read::ListError;
+use self::readers::Readers;
+use self::writer::Writer;
+use super::{BlobRefPage, Change, ContentBody, ContentPage, Index, LedgerAudit, ListPlan, Outcome, SweepState};
+use crate::blob::BlobName;
+use crate::caller::{CallerId, CallerRecord};
+use crate::error::{OpenError, StoreError};
+use crate::object::{ListPage, ObjectMeta, PartPage, UploadPage, UploadQuery};
+use crate::usage::Month;
+
+/// The index in one SQLite file.
+pub(crate) struct SqliteIndex {
+    writer: Writer,
+    readers: Readers,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqliteIndex {
+    /// Opens the file, and makes it if it is not there. Blocks.
+    pub(crate) fn open(
+        path: &Path,
+        clock: Arc<dyn Clock>,
+        retention_secs: u64,
+        readers: usize,
+    ) -> Result<Self, OpenError> {
+        let connection = schema::open_writer(path)?;
+        let checkpointer = Checkpointer::start(schema::open_checkpointer(path)?)?;
+        let readers = Readers::open(path, readers)?;
+        let writer = Writer::start(connection, checkpointer, Arc::clone(&clock), retention_secs)?;
+        Ok(Self { writer, readers, clock })
+    }
+}
+
+#[async_trait]
+impl Index for SqliteIndex {
+    async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
+        self.writer.commit(change).await
+    }
+
+    async fn object(&self, org: &OrgName, key: &ObjectKey) -> Result<Option<ObjectMeta>, StoreError> {
+        let (org, key) = (org.clone(), key.clone());
+        self.readers.read(move |connection| object_read::object(connection, &org, &key)).await
+    }
+
+    async fn object_with_content(
+        &self,
+        org: &OrgName,
+        key: &ObjectKey,
+    ) -> Result<Option<(ObjectMeta, ContentBody)>, StoreError> {
+        let (org, key) = (org.clone(), key.clone());
+        let found = self.readers.read(move |connection| {
+            // One view for both rows: between two, sweep could take the content.
+            let view = connection.transaction()?;
+            let Some(meta) = object_read::object(&view, &org, &key)? else { return Ok(None) };
+            let body = object_read::content_body(&view, &meta.content)?;
+            Ok(Some((meta, body)))
+        });
+        match found.await? {
+            None => Ok(None),
+            Some((meta, Some(body))) => Ok(Some((meta, body?))),
+            Some((meta, None)) => {
+                let blob = format!("content {}", meta.content).into();
+                Err(StoreError::Damaged { blob, what: "the index has lost where its bytes are" })
+            }
+        }
+    }
+
+    async fn list(&self, plan: ListPlan) -> Result<ListPage, StoreError> {
+        let listed = self.readers.read(move |connection| match object_read::list(connection, &plan) {
+            Ok(page) => Ok(Ok(page)),
+            Err(ListError::Row(error)) => Ok(Err(error)),
+            Err(ListError::Index(error)) => Err(error),
+        });
+        listed.await?
+    }
+
+    async fn parts(
+        &self,
+        namespace: &NamespaceId,
+        key: &ObjectKey,
+        upload: &ContentId,
+        after: u32,
+        max: usize,
+    ) -> Result<PartPage, StoreError> {
+        let (namespace, key, upload) = (namespace.clone(), key.clone(), *upload);
+        let read = self.readers.read(move |c| upload_read::parts(c, &namespace, &key, &upload, after, max));
+        read.await?.ok_or(StoreError::NoSuchUpload)
+    }
+
+    async fn uploads(&self, namespace: &NamespaceId, query: UploadQuery) -> Result<UploadPage, StoreError> {
+        let namespace = namespace.clone();
+        self.readers.read(move |connection| upload_read::uploads(connection, &namespace, &query)).await
+    }
+
+    async fn caller(&self, key_id: &KeyId, subject: &CallerId) -> Result<Option<CallerRecord>, StoreError> {
+        let (key_id, subject) = (key_id.clone(), subject.clone());
+        self.readers.read(move |connection| people_read::caller(connection, &key_id, &subject)).await
+    }
+
+    async fn auth_epoch(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT value FROM meta WHERE name = 'auth_epoch'";
+        let read = self.readers.read(move |c| c.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)));
+        read.await.map(rows::uint)
+    }
+
+    async fn users(&self) -> Result<Vec<UserRecord>, StoreError> {
+        self.readers.read(|connection| people_read::users(connection)).await
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<UserRecord>, StoreError> {
+        let id = id.clone();
+        self.readers.read(move |connection| people_read::user(connection, &id)).await
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.readers.read(|connection| people_read::keys(connection)).await
+    }
+
+    async fn org(&self, name: &OrgName) -> Result<Option<OrgRecord>, StoreError> {
+        let name = name.clone();
+        self.readers.read(move |connection| people_read::org(connection, &name)).await
+    }
+
+    async fn orgs_of(&self, user: &UserId) -> Result<Vec<OrgRecord>, StoreError> {
+        let user = user.clone();
+        self.readers.read(move |connection| people_read::orgs_of(connection, &user)).await
+    }
+
+    async fn hosts(&self, org: &OrgName) -> Result<Vec<HostRecord>, StoreError> {
+        let org = org.clone();
+        self.readers.read(move |connection| people_read::hosts(connection, &org)).await
+    }
+
+    async fn host(&self, namespace: &Namespace) -> Result<Option<HostRecord>, StoreError> {
+        let namespace = namespace.clone();
+        self.readers.read(move |connection| people_read::host(connection, &namespace)).await
+    }
+
+    async fn usage(
+        &self,
+        org: &OrgName,
+        host: Option<&HostName>,
+        month: Month,
+    ) -> Result<Vec<UsageRecord>, StoreError> {
+        let (org, host, now) = (org.clone(), host.cloned(), self.clock.now());
+        self.readers
+            .read(move |connection| {
+                let view = connection.transaction()?;
+                usage_read::usage(&view, &org, host.as_ref(), month, now)
+            })
+            .await
+    }
+
+    async fn sweep_state(&self) -> Result<SweepState, StoreError> {
+        let now = self.clock.now();
+        self.readers.read(move |connection| sweep_read::sweep_state(connection, now)).await
+    }
+
+    async fn contents(
+        &self,
+        after: Option<ContentId>,
+        condemned_before: Option<Timestamp>,
+        max: usize,
+    ) -> Result<ContentPage, StoreError> {
+        self.readers.read(move |connection| sweep_read::contents(connection, after, condemned_before, max)).await?
+    }
+
+    async fn part_blobs(
+        &self,
+        after: Option<BlobName>,
+        condemned_before: Option<Timestamp>,
+        max: usize,
+    ) -> Result<BlobRefPage, StoreError> {
+        self.readers.read(move |connection| sweep_read::part_blobs(connection, after, condemned_before, max)).await
+    }
+
+    async fn unreferenced(&self, blobs: Vec<BlobName>) -> Result<Vec<BlobName>, StoreError> {
+        self.readers
+            .read(move |connection| {
+                let view = connection.transaction()?;
+                sweep_read::unreferenced(&view, &blobs)
+            })
+            .await
+    }
+
+    async fn audit(&self) -> Result<LedgerAudit, StoreError> {
+        self.readers.read(audit::audit).await
+    }
+
+    fn refuses_writes(&self) -> Option<String> {
+        self.writer.refusal()
+    }
+
+    async fn close(&self) {
+        self.writer.close().await;
+        self.readers.close().await;
+    }
+}

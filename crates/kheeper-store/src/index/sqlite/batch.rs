@@ -1,0 +1,198 @@
+//! One transaction of the writer: many changes, each in a savepoint of its own.
+
+use std::collections::{BTreeMap, HashMap};
+
+use kheeper_model::{NamespaceId, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::authorize::Writer;
+use super::rows::RowExt as _;
+use crate::caller::Caller;
+use crate::error::StoreError;
+use crate::index::{Change, Ledger, Outcome};
+
+/// Milliseconds that the clock may go on between two commits before it counts as a jump: an hour.
+const CLOCK_JUMP_MILLIS: i64 = 3_600_000;
+/// Seconds for which nothing is purged after the clock jumped ahead: time to notice, and to put it right.
+const HOLD_SECS_AFTER_JUMP: u64 = 24 * 3600;
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub(super) enum ChangeError {
+    /// It was refused: its neighbours in the batch are not touched.
+    Refused(StoreError),
+    /// The index failed: the whole batch is undone.
+    Index(rusqlite::Error),
+}
+
+impl From<StoreError> for ChangeError {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<rusqlite::Error> for ChangeError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Index(error)
+    }
+}
+
+/// The batch that is being applied.
+pub(super) struct Batch<'c> {
+    pub(super) connection: &'c Connection,
+    /// The index's clock when the batch began.
+    pub(super) now: Timestamp,
+    /// Seconds for which a new namespace keeps what is hidden.
+    pub(super) retention_secs: u64,
+    /// What the change under way does to ledgers; counts only once it was made.
+    pending: Effects,
+    made: Effects,
+    /// Writers that were authorized in this batch already. Forgotten when anyone's rights change.
+    pub(super) writers: HashMap<(Caller, NamespaceId), Writer>,
+}
+
+/// What changes do to namespaces: written once per batch, however many there were.
+#[derive(Debug, Default)]
+struct Effects {
+    ledgers: BTreeMap<i64, Ledger>,
+    newest_objects: BTreeMap<i64, Timestamp>,
+}
+
+impl<'c> Batch<'c> {
+    pub(super) fn new(connection: &'c Connection, now: Timestamp, retention_secs: u64) -> Self {
+        let writers = HashMap::new();
+        Self { connection, now, retention_secs, pending: Effects::default(), made: Effects::default(), writers }
+    }
+
+    /// Makes one change, or none of it.
+    pub(super) fn apply(&mut self, change: Change) -> Result<Outcome, ChangeError> {
+        self.connection.prepare_cached("SAVEPOINT change")?.execute([])?;
+        let changes_rights = matches!(change, Change::People(_) | Change::Host(_));
+        match self.make(change) {
+            Ok(outcome) => {
+                self.connection.prepare_cached("RELEASE change")?.execute([])?;
+                let Effects { ledgers, newest_objects } = std::mem::take(&mut self.pending);
+                ledgers
+                    .into_iter()
+                    .for_each(|(namespace, more)| *self.made.ledgers.entry(namespace).or_default() += more);
+                self.made.newest_objects.extend(newest_objects);
+                if changes_rights {
+                    self.writers.clear();
+                }
+                Ok(outcome)
+            }
+            Err(ChangeError::Refused(error)) => {
+                self.pending = Effects::default();
+                self.connection.prepare_cached("ROLLBACK TO change")?.execute([])?;
+                self.connection.prepare_cached("RELEASE change")?.execute([])?;
+                Err(ChangeError::Refused(error))
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+
+    fn make(&mut self, change: Change) -> Result<Outcome, ChangeError> {
+        match change {
+            Change::PutObject(put) => self.put_object(put),
+            Change::CopyObject(copy) => self.copy_object(copy),
+            Change::DeleteObjects(delete) => self.delete_objects(delete),
+            Change::CreateUpload(create) => self.create_upload(create),
+            Change::PutPart(part) => self.put_part(part),
+            Change::CompleteUpload(complete) => self.complete_upload(complete),
+            Change::AbortUpload(abort) => self.abort_upload(&abort),
+            Change::People(people) => self.change_people(people),
+            Change::Host(host) => self.change_host(host),
+            Change::Usage(usage) => self.change_usage(usage),
+            Change::Sweep(sweep) => self.sweep(sweep),
+        }
+    }
+
+    /// Notes what the change under way does to a namespace's ledger.
+    pub(super) fn add_to_ledger(&mut self, namespace_no: i64, more: Ledger) {
+        *self.pending.ledgers.entry(namespace_no).or_default() += more;
+    }
+
+    /// Notes that the change under way wrote an object.
+    pub(super) fn note_object(&mut self, namespace_no: i64, committed_at: Timestamp) {
+        self.pending.newest_objects.insert(namespace_no, committed_at);
+    }
+
+    /// Stored bytes of a namespace, with what this batch has done so far.
+    pub(super) fn ledger(&self, namespace_no: i64) -> rusqlite::Result<Ledger> {
+        let mut ledger = super::usage_read::ledger(self.connection, namespace_no)?;
+        for effects in [&self.made, &self.pending] {
+            ledger += effects.ledgers.get(&namespace_no).copied().unwrap_or_default();
+        }
+        Ok(ledger)
+    }
+
+    /// Writes what the batch did to ledgers as one delta row per namespace, and the highest time committed.
+    pub(super) fn finish(&mut self) -> rusqlite::Result<()> {
+        let Effects { ledgers, newest_objects } = std::mem::take(&mut self.made);
+        for (namespace_no, delta) in ledgers {
+            if delta != Ledger::default() {
+                self.connection
+                    .prepare_cached(
+                        "INSERT INTO usage_delta
+                             (namespace_no, at_secs, objects, current_bytes, hidden_bytes, uploading_bytes)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    )?
+                    .execute(params![
+                        namespace_no,
+                        self.now.as_secs(),
+                        delta.objects,
+                        delta.current_bytes,
+                        delta.hidden_bytes,
+                        delta.uploading_bytes
+                    ])?;
+            }
+        }
+        for (namespace_no, newest) in newest_objects {
+            self.connection
+                .prepare_cached("UPDATE namespace SET last_object_at = ?2 WHERE namespace_no = ?1")?
+                .execute(params![namespace_no, newest.as_millis()])?;
+        }
+        self.note_time()
+    }
+
+    fn note_time(&self) -> rusqlite::Result<()> {
+        let high = self.meta("committed_high")?;
+        let now = self.now.as_millis();
+        if now <= high {
+            return Ok(());
+        }
+        self.set_meta("committed_high", now)?;
+        if high > 0 && now - high > CLOCK_JUMP_MILLIS {
+            tracing::warn!(now = %self.now, last_commit = %Timestamp(high), "the clock jumped ahead, or the store was not in use");
+            self.set_meta("hold_until", self.now.plus_secs(HOLD_SECS_AFTER_JUMP).as_millis())?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn meta(&self, name: &str) -> rusqlite::Result<i64> {
+        self.connection.prepare_cached("SELECT value FROM meta WHERE name = ?1")?.query_row([name], |row| row.get(0))
+    }
+
+    pub(super) fn set_meta(&self, name: &str, value: i64) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("UPDATE meta SET value = ?2 WHERE name = ?1")?
+            .execute(params![name, value])
+            .map(drop)
+    }
+
+    /// Someone lost a right: every server drops what it remembers about callers.
+    pub(super) fn bump_auth_epoch(&self) -> rusqlite::Result<()> {
+        self.set_meta("auth_epoch", self.meta("auth_epoch")? + 1)
+    }
+
+    /// The version of a key that was committed last, as the time before which no later one may be.
+    pub(super) fn last_time_of_key(&self, org_no: i64, key: &[u8]) -> rusqlite::Result<Option<Timestamp>> {
+        self.connection
+            .prepare_cached(
+                "SELECT max(committed_at, coalesce(hidden_at, 0)) FROM version
+                 WHERE org_no = ?1 AND key = ?2 ORDER BY committed_at DESC LIMIT 1",
+            )?
+            .query_row(params![org_no, key], |row| row.time(0))
+            .optional()
+    }
+}

@@ -1,0 +1,230 @@
+//! Hosts and their namespaces.
+
+use kheeper_model::api::{HostState, Joined, KeyState};
+use kheeper_model::{HostId, Namespace, NamespaceId};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::authorize::{HostRow, REVOKED};
+use super::batch::{Batch, ChangeError};
+use super::people_read;
+use super::rows::{RowExt as _, int};
+use crate::caller::{Caller, CallerId, DeleteHost, HostCredential, NewJoinToken, NewKey};
+use crate::error::{Denied, StoreError};
+use crate::index::{HostChange, Outcome};
+
+impl Batch<'_> {
+    pub(super) fn change_host(&mut self, change: HostChange) -> Result<Outcome, ChangeError> {
+        match change {
+            HostChange::Create { caller, namespace, credential } => self.create_host(&caller, &namespace, credential),
+            HostChange::Join { secret_sha256, key } => self.join(secret_sha256, &key),
+            HostChange::Rejoin { caller, namespace, token } => {
+                let host = self.owned_host(&caller, &namespace)?;
+                self.put_join_token(&host.host_id, &token)?;
+                self.host_outcome(&namespace)
+            }
+            HostChange::Resume { caller, namespace } => self.resume(&caller, &namespace),
+            HostChange::SetDisabled { caller, namespace, disabled } => {
+                let host = self.owned_host(&caller, &namespace)?;
+                self.connection
+                    .prepare_cached("UPDATE host SET disabled = ?2 WHERE host_id = ?1")?
+                    .execute(params![host.host_id, disabled])?;
+                self.bump_auth_epoch()?;
+                self.host_outcome(&namespace)
+            }
+            HostChange::RevokeKeys { caller, namespace } => {
+                let host = self.owned_host(&caller, &namespace)?;
+                self.revoke_keys_of(&host.host_id, None)?;
+                self.host_outcome(&namespace)
+            }
+            HostChange::Delete { caller, namespace, mode } => self.delete_host(&caller, &namespace, mode),
+            HostChange::Undelete { caller, namespace } => self.undelete(&caller, &namespace),
+            HostChange::SetRetention { caller, namespace, secs } => self.set_retention(&caller, &namespace, secs),
+            HostChange::SetQuota { namespace, bytes } => {
+                let host = self.host_row(&namespace)?;
+                self.connection
+                    .prepare_cached("UPDATE namespace SET quota_bytes = ?2 WHERE namespace_no = ?1")?
+                    .execute(params![host.namespace_no, bytes.map(int)])?;
+                self.host_outcome(&namespace)
+            }
+        }
+    }
+
+    fn create_host(
+        &self,
+        caller: &Caller,
+        namespace: &Namespace,
+        credential: HostCredential,
+    ) -> Result<Outcome, ChangeError> {
+        let org_no = self.authorize_owner(caller, &namespace.org)?;
+        let now = self.now.as_millis();
+        let inserted = self
+            .connection
+            .prepare_cached(
+                "INSERT INTO namespace (namespace_id, org_no, host, created_at, folded_secs)
+                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![
+                NamespaceId::random().as_str(),
+                org_no,
+                namespace.host.as_str(),
+                now,
+                self.now.as_secs()
+            ])?;
+        if inserted == 0 {
+            return Err(StoreError::NameTaken.into());
+        }
+        let namespace_no = self.connection.last_insert_rowid();
+        self.connection
+            .prepare_cached("INSERT INTO retention (namespace_no, set_at, secs) VALUES (?1, ?2, ?3)")?
+            .execute(params![namespace_no, now, int(self.retention_secs)])?;
+        let host_id = HostId::random();
+        self.connection
+            .prepare_cached("INSERT INTO host (host_id, namespace_no, created_at) VALUES (?1, ?2, ?3)")?
+            .execute(params![host_id.as_str(), namespace_no, now])?;
+        match credential {
+            HostCredential::JoinToken(token) => self.put_join_token(host_id.as_str(), &token)?,
+            HostCredential::PublicKey(key) => self.insert_key(host_id.as_str(), &key, KeyState::Pending)?,
+        }
+        self.host_outcome(namespace)
+    }
+
+    /// The only join token of a host that counts: an earlier one is forgotten.
+    fn put_join_token(&self, host_id: &str, token: &NewJoinToken) -> Result<(), ChangeError> {
+        self.connection.prepare_cached("DELETE FROM join_token WHERE host_id = ?1")?.execute([host_id])?;
+        self.connection
+            .prepare_cached("INSERT INTO join_token (secret_sha256, host_id, expires_at) VALUES (?1, ?2, ?3)")?
+            .execute(params![token.secret_sha256, host_id, token.expires_at.as_millis()])?;
+        Ok(())
+    }
+
+    fn join(&self, secret_sha256: [u8; 32], key: &NewKey) -> Result<Outcome, ChangeError> {
+        let found = self
+            .connection
+            .prepare_cached(
+                "SELECT t.expires_at, t.used_by, h.host_id, h.joined, o.name, n.host
+                 FROM join_token t JOIN host h USING (host_id) JOIN namespace n USING (namespace_no)
+                                   JOIN org o USING (org_no)
+                 WHERE t.secret_sha256 = ?1",
+            )?
+            .query_row([secret_sha256], |row| {
+                let namespace = Namespace { org: row.parsed(4)?, host: row.parsed(5)? };
+                Ok((row.time(0)?, row.get::<_, Option<String>>(1)?, row.parsed::<HostId>(2)?, row.get(3)?, namespace))
+            })
+            .optional()?;
+        let (expires_at, used_by, host_id, joined_before, namespace): (_, _, _, bool, _) =
+            found.ok_or(StoreError::JoinTokenInvalid)?;
+        if expires_at < self.now {
+            return Err(StoreError::JoinTokenExpired.into());
+        }
+        match used_by {
+            Some(by) if by != key.key_id.as_str() => return Err(StoreError::JoinTokenUsed.into()),
+            // The same key may ask again, in case the first answer was lost; nothing changes twice.
+            Some(_) => {}
+            None => {
+                match self.host_row(&namespace)?.state {
+                    HostState::Deleted => return Err(StoreError::HostState("deleted").into()),
+                    HostState::Disabled => return Err(StoreError::HostState("disabled").into()),
+                    HostState::Invited | HostState::Active | HostState::ReadOnly => {}
+                }
+                self.insert_key(host_id.as_str(), key, KeyState::Active)?;
+                self.revoke_keys_of(host_id.as_str(), Some(key))?;
+                self.connection
+                    .prepare_cached("UPDATE host SET joined = 1, read_only = ?2 WHERE host_id = ?1")?
+                    .execute(params![host_id.as_str(), joined_before])?;
+                self.connection
+                    .prepare_cached("UPDATE join_token SET used_by = ?2 WHERE secret_sha256 = ?1")?
+                    .execute(params![secret_sha256, key.key_id.as_str()])?;
+            }
+        }
+        let state = self.host_row(&namespace)?.state;
+        let Namespace { org, host } = namespace;
+        Ok(Outcome::Joined(Joined { org, host, host_id, key_id: key.key_id.clone(), state }))
+    }
+
+    fn resume(&self, caller: &Caller, namespace: &Namespace) -> Result<Outcome, ChangeError> {
+        let host = self.host_row(namespace)?;
+        match &caller.subject {
+            CallerId::Host(id) if id.as_str() == host.host_id => {
+                self.check_key(caller)?;
+                match host.state {
+                    HostState::Disabled => return Err(StoreError::from(Denied::HostDisabled).into()),
+                    HostState::Deleted => return Err(StoreError::from(Denied::HostDeleted).into()),
+                    HostState::Invited | HostState::Active | HostState::ReadOnly => {}
+                }
+            }
+            CallerId::Host(_) => return Err(StoreError::from(Denied::OutsideNamespace).into()),
+            CallerId::User(_) => drop(self.authorize_owner(caller, &namespace.org)?),
+        }
+        self.connection.prepare_cached("UPDATE host SET read_only = 0 WHERE host_id = ?1")?.execute([&host.host_id])?;
+        self.bump_auth_epoch()?;
+        self.host_outcome(namespace)
+    }
+
+    /// Revokes all keys of a host but one.
+    fn revoke_keys_of(&self, host_id: &str, but: Option<&NewKey>) -> Result<(), ChangeError> {
+        let but = but.map_or("", |key| key.key_id.as_str());
+        self.connection
+            .prepare_cached("UPDATE identity_key SET state = ?3 WHERE subject = ?1 AND key_id <> ?2")?
+            .execute(params![host_id, but, REVOKED])?;
+        self.bump_auth_epoch()?;
+        Ok(())
+    }
+
+    fn delete_host(&self, caller: &Caller, namespace: &Namespace, mode: DeleteHost) -> Result<Outcome, ChangeError> {
+        let host = self.owned_host(caller, namespace)?;
+        if host.deleted {
+            return self.host_outcome(namespace);
+        }
+        let ledger = self.ledger(host.namespace_no)?;
+        if mode == DeleteHost::IfEmpty && ledger.objects > 0 {
+            let newest = people_read::newest_object(self.connection, host.org_no, namespace)?;
+            let [objects, bytes] = [ledger.objects, ledger.current_bytes].map(super::rows::uint);
+            return Err(StoreError::HostHasBackups { objects, bytes, newest }.into());
+        }
+        let purge_after = self.purge_after(host.namespace_no, self.now)?;
+        self.connection
+            .prepare_cached("UPDATE namespace SET deleted_at = ?2, purge_after = ?3 WHERE namespace_no = ?1")?
+            .execute(params![host.namespace_no, self.now.as_millis(), purge_after.as_millis()])?;
+        self.bump_auth_epoch()?;
+        self.host_outcome(namespace)
+    }
+
+    fn undelete(&self, caller: &Caller, namespace: &Namespace) -> Result<Outcome, ChangeError> {
+        let host = self.owned_host(caller, namespace)?;
+        if !host.deleted {
+            return Err(StoreError::HostState("not deleted").into());
+        }
+        self.connection
+            .prepare_cached("UPDATE namespace SET deleted_at = NULL, purge_after = NULL WHERE namespace_no = ?1")?
+            .execute([host.namespace_no])?;
+        self.bump_auth_epoch()?;
+        self.host_outcome(namespace)
+    }
+
+    fn set_retention(&self, caller: &Caller, namespace: &Namespace, secs: u64) -> Result<Outcome, ChangeError> {
+        let host = self.owned_host(caller, namespace)?;
+        let latest: i64 = self
+            .connection
+            .prepare_cached("SELECT max(set_at) FROM retention WHERE namespace_no = ?1")?
+            .query_row([host.namespace_no], |row| row.get(0))?;
+        let set_at = self.now.as_millis().max(latest + 1);
+        self.connection
+            .prepare_cached("UPDATE retention SET replaced_at = ?2 WHERE namespace_no = ?1 AND replaced_at IS NULL")?
+            .execute(params![host.namespace_no, set_at])?;
+        self.connection
+            .prepare_cached("INSERT INTO retention (namespace_no, set_at, secs) VALUES (?1, ?2, ?3)")?
+            .execute(params![host.namespace_no, set_at, int(secs)])?;
+        self.host_outcome(namespace)
+    }
+
+    /// A host whose org the caller owns. Whether it exists is told to owners only.
+    fn owned_host(&self, caller: &Caller, namespace: &Namespace) -> Result<HostRow, ChangeError> {
+        self.authorize_owner(caller, &namespace.org)?;
+        self.host_row(namespace)
+    }
+
+    fn host_outcome(&self, namespace: &Namespace) -> Result<Outcome, ChangeError> {
+        let host = people_read::host(self.connection, namespace)?;
+        Ok(Outcome::Host(Box::new(host.ok_or_else(|| StoreError::NoSuchHost(namespace.clone()))?)))
+    }
+}

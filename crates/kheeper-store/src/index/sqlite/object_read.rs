@@ -1,0 +1,186 @@
+//! What is current: one object, its content, and listings.
+
+use bytes::Bytes;
+use kheeper_model::{ContentId, ObjectKey, OrgName};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::rows::{RowExt as _, content_bytes};
+use crate::error::StoreError;
+use crate::index::{ContentBody, ListPlan, Manifest, successor};
+use crate::object::{ListEntry, ListPage, ListedObject, ObjectMeta};
+
+const SELECT_OBJECT: &str = "
+    SELECT n.namespace_id, j.bytes, j.etag, j.committed_at, j.headers, j.checksum, j.part_count, j.content_id
+    FROM org o JOIN object j USING (org_no) JOIN namespace n USING (namespace_no)
+    WHERE o.name = ?1 AND j.key = ?2";
+
+pub(super) fn object(connection: &Connection, org: &OrgName, key: &ObjectKey) -> rusqlite::Result<Option<ObjectMeta>> {
+    connection
+        .prepare_cached(SELECT_OBJECT)?
+        .query_row(params![org.as_str(), key.as_bytes()], |row| {
+            Ok(ObjectMeta {
+                key: key.clone(),
+                namespace_id: row.parsed(0)?,
+                bytes: row.number(1)?,
+                etag: row.etag(2)?,
+                last_modified: row.time(3)?,
+                headers: row.headers(4)?,
+                checksum: row.checksum(5)?,
+                part_count: row.get(6)?,
+                content: row.content(7)?,
+            })
+        })
+        .optional()
+}
+
+/// Where a content's bytes are; `None` if the content is not there, or is an upload that is not complete.
+pub(super) fn content_body(
+    connection: &Connection,
+    content: &ContentId,
+) -> rusqlite::Result<Option<Result<ContentBody, StoreError>>> {
+    let found = connection
+        .prepare_cached(
+            "SELECT c.manifest, s.bytes FROM content c LEFT JOIN small s USING (small_no) WHERE c.content_id = ?1",
+        )?
+        .query_row([content_bytes(content)], |row| read_body(row, 0, content))
+        .optional()?;
+    Ok(found.flatten())
+}
+
+/// A body from two columns: manifest, small bytes.
+pub(super) fn read_body(
+    row: &Row<'_>,
+    first: usize,
+    content: &ContentId,
+) -> rusqlite::Result<Option<Result<ContentBody, StoreError>>> {
+    if let Some(manifest) = row.get_ref(first)?.as_blob_or_null()? {
+        return Ok(Some(Manifest::unpack(*content, manifest).map(ContentBody::Blobs)));
+    }
+    let small = row.get_ref(first + 1)?.as_blob_or_null()?;
+    Ok(small.map(|bytes| Ok(ContentBody::Inline(Bytes::copy_from_slice(bytes)))))
+}
+
+/// One page of a listing. Each entry costs at most one search, however many keys a common prefix holds.
+pub(super) fn list(connection: &Connection, plan: &ListPlan) -> Result<ListPage, ListError> {
+    let org_no: Option<i64> = connection
+        .prepare_cached("SELECT org_no FROM org WHERE name = ?1")?
+        .query_row([plan.org.as_str()], |row| row.get(0))
+        .optional()?;
+    let Some(org_no) = org_no else { return Ok(ListPage::default()) };
+    let Some(from) = plan.first_key() else { return Ok(ListPage::default()) };
+
+    let mut page = ListPage::default();
+    let mut last = Vec::new();
+    for range in &plan.ranges {
+        let mut start = range.start.clone().max(from.clone());
+        loop {
+            if range.end.as_ref().is_some_and(|end| start >= *end) {
+                break;
+            }
+            match list_run(connection, plan, org_no, &start, range.end.as_deref(), &mut page, &mut last)? {
+                Run::Ended => break,
+                Run::Full => {
+                    page.next = Some(last);
+                    return Ok(page);
+                }
+                Run::Prefix(common) => match successor(&common) {
+                    Some(after) => start = after,
+                    None => return Ok(page),
+                },
+            }
+        }
+    }
+    Ok(page)
+}
+
+/// How a run over neighbouring keys ended.
+enum Run {
+    /// At the end of the range.
+    Ended,
+    /// There is more than the page holds.
+    Full,
+    /// At a common prefix, which was listed and is to be stepped over.
+    Prefix(Vec<u8>),
+}
+
+/// Why a listing failed: the index, or a row of it.
+#[derive(Debug)]
+pub(super) enum ListError {
+    Index(rusqlite::Error),
+    Row(StoreError),
+}
+
+impl From<rusqlite::Error> for ListError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Index(error)
+    }
+}
+
+fn list_run(
+    connection: &Connection,
+    plan: &ListPlan,
+    org_no: i64,
+    start: &[u8],
+    end: Option<&[u8]>,
+    page: &mut ListPage,
+    last: &mut Vec<u8>,
+) -> Result<Run, ListError> {
+    // Two statements, so that each is a plain search of the key's order.
+    let mut statement = connection.prepare_cached(if end.is_some() {
+        "SELECT key, bytes, etag, committed_at FROM object WHERE org_no = ?1 AND key >= ?2 AND key < ?3 ORDER BY key"
+    } else {
+        "SELECT key, bytes, etag, committed_at FROM object WHERE org_no = ?1 AND key >= ?2 ORDER BY key"
+    })?;
+    let mut rows = match end {
+        Some(end) => statement.query(params![org_no, start, end])?,
+        None => statement.query(params![org_no, start])?,
+    };
+    while let Some(row) = rows.next()? {
+        if page.entries.len() == plan.max {
+            return Ok(Run::Full);
+        }
+        let key = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+        if let Some(common) = plan.common_prefix(key) {
+            let common = common.to_vec();
+            let text = String::from_utf8(common.clone())
+                .map_err(|_| ListError::Row(StoreError::internal("a delimiter that splits a character")))?;
+            page.entries.push(ListEntry::CommonPrefix(text));
+            last.clone_from(&common);
+            return Ok(Run::Prefix(common));
+        }
+        last.clear();
+        last.extend_from_slice(key);
+        page.entries.push(ListEntry::Object(ListedObject {
+            key: row.key(0)?,
+            bytes: row.number(1)?,
+            etag: row.etag(2)?,
+            last_modified: row.time(3)?,
+        }));
+    }
+    Ok(Run::Ended)
+}
+
+impl ListPlan {
+    /// The first key that may be listed; `None` if there is none after `after`.
+    fn first_key(&self) -> Option<Vec<u8>> {
+        let Some(after) = &self.after else { return Some(Vec::new()) };
+        let in_prefix = self.ranges.first().is_some_and(|range| {
+            after.len() > self.prefix_bytes && after[..self.prefix_bytes] == range.start[..self.prefix_bytes]
+        });
+        // A cursor that is a common prefix itself was listed as one: all of it comes before.
+        if in_prefix && self.common_prefix(after) == Some(after.as_slice()) {
+            return successor(after);
+        }
+        let mut next = after.clone();
+        next.push(0);
+        Some(next)
+    }
+
+    /// The common prefix that a key is rolled up into.
+    fn common_prefix<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
+        let delimiter = self.delimiter.as_deref()?;
+        let rest = key.get(self.prefix_bytes..)?;
+        let at = rest.windows(delimiter.len()).position(|window| window == delimiter)?;
+        Some(&key[..self.prefix_bytes + at + delimiter.len()])
+    }
+}
