@@ -1,0 +1,93 @@
+//! Whole programs under load: `kheeper-server` asked directly, the same through `kheeper object-proxy`, and a peer, all
+//! with one client, taking turns within one run.
+//!
+//! `bench/run` builds everything and starts this. Absolute figures do not carry to another machine; the ratios roughly
+//! do, so those are what the tables end with. What each figure means is in `docs/benchmarks.md`.
+//!
+//! [`sides`] starts what is measured, [`load`] is the client, [`rounds`] takes turns and collects; [`syncs`] and
+//! [`memory`] are passes of their own, since looking that closely would disturb the clock; [`report`] prints.
+
+mod case;
+mod client;
+mod load;
+mod machine;
+mod memory;
+mod payload;
+mod peer;
+mod process_stat;
+mod report;
+mod rounds;
+mod sides;
+mod sigv4;
+mod syncs;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+
+use crate::case::{CASES, Case, MIB};
+use crate::peer::PeerKind;
+
+/// Measures kheeper beside a peer on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "kheeper-bench")]
+struct Args {
+    /// The peer's program; without it there is no peer.
+    #[arg(long, value_name = "FILE", requires = "peer")]
+    peer_program: Option<PathBuf>,
+    /// Which peer that is.
+    #[arg(long, value_enum)]
+    peer: Option<PeerKind>,
+    /// Shorter, and streams less: to see that it works, not to quote.
+    #[arg(long)]
+    quick: bool,
+    /// How many times everything is measured.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Milliseconds of each measurement; what has begun by then is finished and counted.
+    #[arg(long, value_name = "MS")]
+    millis: Option<u64>,
+    /// Only the cases whose name contains this, for instance `4 KiB` or `1 MiB x16`; nothing else is then measured.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// MiB of each of the streams of the memory pass; 0 leaves it out.
+    #[arg(long, value_name = "MIB")]
+    stream_mib: Option<u64>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let rounds = args.rounds.unwrap_or(if args.quick { 3 } else { 5 });
+    let budget = Duration::from_millis(args.millis.unwrap_or(if args.quick { 300 } else { 1500 }));
+    let stream_bytes = args.stream_mib.unwrap_or(if args.quick { 128 } else { 1024 }) * MIB;
+    let peer = args.peer.zip(args.peer_program);
+    let cases: Vec<Case> = CASES
+        .into_iter()
+        .filter(|case| args.only.as_ref().is_none_or(|only| case.to_string().contains(only)))
+        .collect();
+    anyhow::ensure!(!cases.is_empty(), "no case is called like that; they are: {CASES:?}");
+
+    machine::check_disk(stream_bytes)?;
+    machine::describe(peer.as_ref().map(|(kind, _)| *kind));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("failed to start the client's runtime")?;
+
+    let measured = rounds::measure(&runtime, &cases, rounds, budget, peer.as_ref())?;
+    report::throughput(&cases, &measured);
+    report::latency(&cases, &measured);
+    report::cpu(&cases, &measured);
+    report::noise(&measured);
+    if args.only.is_some() {
+        return Ok(());
+    }
+    report::syncs(&syncs::count(&runtime, peer.as_ref())?);
+    if stream_bytes > 0 {
+        report::memory(&memory::stream(&runtime, stream_bytes, peer.as_ref())?);
+    }
+    Ok(())
+}
