@@ -2,7 +2,7 @@
 
 use kheeper_model::api::KeyState;
 use kheeper_model::{KeyId, OrgName, Timestamp, UserId, UserName};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
 use super::authorize::{ACTIVE, PENDING, REVOKED};
 use super::batch::{Batch, ChangeError};
@@ -64,21 +64,14 @@ impl Batch<'_> {
         user: &UserId,
         key: &NewKey,
     ) -> Result<Outcome, ChangeError> {
-        let used: Option<(String, String)> = self
+        let inserted = self
             .connection
-            .prepare_cached("SELECT user_id, key_id FROM registration WHERE jti = ?1")?
-            .query_row([jti], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        match used {
-            Some((of, with)) if of == user.as_str() && with == key.key_id.as_str() => {}
-            Some(_) => return Err(StoreError::RegistrationUsed.into()),
-            None => {
-                self.connection
-                    .prepare_cached(
-                        "INSERT INTO registration (jti, user_id, key_id, expires_at) VALUES (?1, ?2, ?3, ?4)",
-                    )?
-                    .execute(params![jti, user.as_str(), key.key_id.as_str(), expires_at.as_millis()])?;
-            }
+            .prepare_cached(
+                "INSERT INTO registration (jti, user_id, key_id, expires_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![jti, user.as_str(), key.key_id.as_str(), expires_at.as_millis()])?;
+        if inserted == 0 {
+            return Err(StoreError::RegistrationUsed.into());
         }
         self.register_key(&KeyOwner::User(user.clone()), key, KeyState::Active)
     }
