@@ -2,6 +2,7 @@
 
 mod answers;
 mod client;
+mod deadlines;
 mod documents;
 mod downloads;
 mod local_guard;
