@@ -178,7 +178,8 @@ impl ConfigDir {
                 let name = text.trim().parse();
                 name.map(Some).map_err(|error: ParseError| ContextError::Malformed { path, why: error.to_string() })
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // A home that a sandboxed service may not look into has chosen nothing.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
             Err(source) => Err(ContextError::Read { path, source }),
         }
     }

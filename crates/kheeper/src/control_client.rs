@@ -13,6 +13,7 @@ use kheeper_identity::{Identity, Origin, PrivateKey, ServerTrust, SubjectId};
 use kheeper_model::api::Problem;
 use kheeper_model::limits::CLOCK_SKEW_SECS_MAX;
 use kheeper_model::{Clock as _, SystemClock, Timestamp};
+use rustls::CertificateError;
 use rustls_pki_types::ServerName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -48,6 +49,7 @@ struct Caller {
 }
 
 /// What a call returned, and when by the server's clock.
+#[derive(Debug)]
 pub(crate) struct Answer<T> {
     /// The record or records.
     pub(crate) value: T,
@@ -167,18 +169,20 @@ impl ControlClient {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let no_answer = |why: String| ControlError::NoAnswer { origin: self.origin.clone(), why };
+        let changes = request.method() != Method::GET;
+        let no_answer = |why: String| ControlError::NoAnswer { origin: self.origin.clone(), why, changes };
+        let http_error = |error: hyper::Error| match error.is_parse() {
+            true => ControlError::NotKheeper { origin: self.origin.clone(), what: format!("not HTTP: {error}") },
+            false => no_answer(error.to_string()),
+        };
         let exchange = async {
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-                .await
-                .map_err(|e| no_answer(e.to_string()))?;
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(http_error)?;
             let connection = tokio::spawn(connection);
-            let response = sender.send_request(request).await.map_err(|error| no_answer(error.to_string()))?;
-            let (head, body) = response.into_parts();
-            let body =
-                Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| no_answer(error.to_string()))?;
+            let (head, body) = sender.send_request(request).await.map_err(http_error)?.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
             connection.abort();
-            Ok(Response::from_parts(head, body.to_bytes()))
+            Ok(Response::from_parts(head, body.map_err(|error| no_answer(error.to_string()))?.to_bytes()))
         };
         timeout(ANSWER_TIMEOUT, exchange)
             .await
@@ -187,12 +191,16 @@ impl ControlClient {
 
     fn tls_error(&self, error: &std::io::Error) -> ControlError {
         let origin = self.origin.clone();
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(rustls::Error::InvalidCertificate(why)) => {
-                ControlError::CertificateNotTrusted { origin, why: why.to_string() }
-            }
-            _ => ControlError::Tls { origin, why: error.to_string() },
-        }
+        let why = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(why)) => why,
+            _ => return ControlError::Tls { origin, why: error.to_string() },
+        };
+        let why = match why {
+            CertificateError::UnknownIssuer => "no authority that is believed here signed it".to_owned(),
+            CertificateError::Other(inner) => inner.0.to_string(),
+            other => other.to_string(),
+        };
+        ControlError::CertificateNotTrusted { origin, why }
     }
 
     fn not_kheeper(&self, status: StatusCode, why: &str) -> ControlError {
@@ -244,3 +252,6 @@ impl GlobalArgs {
         Err(Failure::new(ExitCode::Config, message))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,7 @@ pub(crate) enum ControlError {
     },
     /// The certificate is not believed.
     #[error(
-        "the certificate of {origin} is not trusted: {why}; if the server made its own, join with a new token, which brings its pin, or name its certificates with --ca-file"
+        "the certificate of {origin} is not trusted: {why}; if the server made its own, its pin goes with join tokens and with `auth login --pin`; else name its authority with --ca-file"
     )]
     CertificateNotTrusted {
         /// The server.
@@ -50,7 +50,7 @@ pub(crate) enum ControlError {
         why: String,
     },
     /// TLS failed in another way.
-    #[error("{origin} does not speak TLS as expected: {why}; is the address right, http:// or https://?")]
+    #[error("{origin} does not speak TLS as expected: {why}; is the address right, and its https://?")]
     Tls {
         /// The server.
         origin: Origin,
@@ -58,15 +58,22 @@ pub(crate) enum ControlError {
         why: String,
     },
     /// The connection broke, or the answer took too long.
-    #[error("{origin} did not answer: {why}; what was asked may have happened or not: look before you repeat it")]
+    #[error(
+        "{origin} did not answer: {why}{}",
+        if *.changes { "; what was asked may have happened or not: look before you repeat it" } else { "" }
+    )]
     NoAnswer {
         /// The server.
         origin: Origin,
         /// Why.
         why: String,
+        /// Whether the call would have changed something.
+        changes: bool,
     },
     /// An answer that no kheeper server gives.
-    #[error("{origin} answers, but not as a kheeper server does ({what}): is the address right?")]
+    #[error(
+        "{origin} answers, but not as a kheeper server does ({what}): is the address right, and its http:// or https://?"
+    )]
     NotKheeper {
         /// The server.
         origin: Origin,

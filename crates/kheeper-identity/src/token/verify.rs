@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kheeper_model::limits::{CLOCK_SKEW_SECS_MAX, REGISTRATION_TOKEN_TTL_SECS, TOKEN_TTL_SECS_MAX};
 use kheeper_model::{KeyId, Timestamp, UserId};
 
-use super::wire::{AccessWire, Parts, RegistrationWire, TYP_ACCESS, TYP_REGISTRATION, split};
+use super::wire::{AccessWire, Parts, RegistrationWire, TYP_ACCESS, TYP_REGISTRATION, read_object, split};
 use crate::{Origin, PublicKey, Scope, SubjectId, TokenError};
 
 /// What an access token says of itself before its signature is checked: good for finding the key, and nothing else.
@@ -134,7 +134,7 @@ fn check_signature(parts: &Parts<'_>, key: &PublicKey) -> Result<(), TokenError>
 }
 
 fn read_claims<C: serde::de::DeserializeOwned>(parts: &Parts<'_>) -> Result<C, TokenError> {
-    serde_json::from_slice(&parts.claims).map_err(|_| TokenError::Denied("claims of another form"))
+    read_object(&parts.claims).ok_or(TokenError::Denied("claims of another form"))
 }
 
 fn key_id(parts: &Parts<'_>) -> Result<KeyId, TokenError> {

@@ -77,11 +77,11 @@ pub(crate) fn run(command: HostsCommand, global: &GlobalArgs) -> anyhow::Result<
         HostsCommand::Join(args) => block_on(hosts_join::run(args, global)),
         HostsCommand::Rejoin(args) => block_on(hosts_create::rejoin(args, global)),
         HostsCommand::Resume(args) => block_on(resume(args, global)),
-        HostsCommand::Disable(args) => block_on(change(args.host, "disable", global)),
-        HostsCommand::Enable(args) => block_on(change(args.host, "enable", global)),
+        HostsCommand::Disable(args) => block_on(change(args.host, Verb::Disable, global)),
+        HostsCommand::Enable(args) => block_on(change(args.host, Verb::Enable, global)),
         HostsCommand::Delete(args) => block_on(hosts_delete::run(args, global)),
-        HostsCommand::Undelete(args) => block_on(change(args.host, "undelete", global)),
-        HostsCommand::Revoke(args) => block_on(change(args.host, "revoke", global)),
+        HostsCommand::Undelete(args) => block_on(change(args.host, Verb::Undelete, global)),
+        HostsCommand::Revoke(args) => block_on(change(args.host, Verb::Revoke, global)),
         HostsCommand::RotateKey(args) => not_built::run("hosts rotate-key", &args),
         HostsCommand::Set(args) => not_built::run("hosts set", &args),
     }
@@ -97,14 +97,46 @@ async fn get(args: MaybeHostArgs, global: &GlobalArgs) -> anyhow::Result<ExitCod
 
 async fn resume(args: MaybeHostArgs, global: &GlobalArgs) -> anyhow::Result<ExitCode> {
     let host = args.or_this(global)?;
-    change(host, "resume", global).await
+    change(host, Verb::Resume, global).await
 }
 
-async fn change(host: Namespace, verb: &str, global: &GlobalArgs) -> anyhow::Result<ExitCode> {
+/// A change that is one call, and what there is to say of it.
+#[derive(Debug, Clone, Copy)]
+enum Verb {
+    Resume,
+    Disable,
+    Enable,
+    Undelete,
+    Revoke,
+}
+
+impl Verb {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Resume => "resume",
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::Undelete => "undelete",
+            Self::Revoke => "revoke",
+        }
+    }
+
+    fn outcome(self) -> &'static str {
+        match self {
+            Self::Resume => "may write again",
+            Self::Disable => "is refused within 5 s; its backups stay",
+            Self::Enable => "is admitted again within 5 s",
+            Self::Undelete => "is back; if its key was revoked, `kheeper hosts rejoin` gives it a new one",
+            Self::Revoke => "has no key any more, within 5 s; `kheeper hosts rejoin` gives it a new one",
+        }
+    }
+}
+
+async fn change(host: Namespace, verb: Verb, global: &GlobalArgs) -> anyhow::Result<ExitCode> {
     let client = ControlClient::for_context(global)?;
-    let record: HostRecord = client.post_empty(&format!("{}/{verb}", path(&host))).await?.value;
+    let record: HostRecord = client.post_empty(&format!("{}/{}", path(&host), verb.path())).await?.value;
     print_host(&record, global.format())?;
-    output::say(format_args!("{host} is now {}; the server acts on it within 5 s", state(&record)));
+    output::say(format_args!("{host} {}", verb.outcome()));
     Ok(ExitCode::Success)
 }
 

@@ -62,11 +62,15 @@ fn server_fields(whoami: &Whoami) -> Vec<(&'static str, String)> {
         }
     };
     let ahead_secs = SystemClock.now().as_secs() - whoami.server_time.as_secs();
-    vec![
-        ("server says", says),
-        ("server version", whoami.server_version.clone()),
-        ("clock", format!("{ahead_secs} s ahead of the server's")),
-    ]
+    vec![("server says", says), ("server version", whoami.server_version.clone()), ("clock", clock(ahead_secs))]
+}
+
+fn clock(ahead_secs: i64) -> String {
+    match ahead_secs {
+        -1..=1 => "that of the server".to_owned(),
+        ..=-2 => format!("{} s behind the server's", ahead_secs.unsigned_abs()),
+        2.. => format!("{ahead_secs} s ahead of the server's"),
+    }
 }
 
 fn print_json(fields: &[(&str, String)], identity: &Identity, asked: &anyhow::Result<Whoami>) -> anyhow::Result<()> {

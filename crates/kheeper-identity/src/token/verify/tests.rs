@@ -267,6 +267,15 @@ fn an_unknown_claim_or_scope_is_denied_and_not_ignored() {
 }
 
 #[test]
+fn lists_in_place_of_objects_are_denied() {
+    let caller = caller();
+    let list = json!([caller.subject, caller.origin, NOW_SECS, NOW_SECS + 300]).to_string();
+    assert_denied(caller.verify(&caller.sign(&caller.header().to_string(), &list)));
+    let header = json!(["EdDSA", "kheeper-access+jwt", caller.key.public_key().key_id()]).to_string();
+    assert_denied(caller.verify(&caller.sign(&header, &caller.claims().to_string())));
+}
+
+#[test]
 fn an_oversize_token_is_denied_before_it_is_decoded() {
     let caller = caller();
     let padded = format!("{}{}", caller.claims(), " ".repeat(3000));
