@@ -45,8 +45,7 @@ impl Store {
         self.key(PeopleChange::RegisterKey { owner, key, state }).await
     }
 
-    /// Registers a user's key by a registration token, whose id counts once.
-    /// The same token may repeat with the same key; otherwise [`StoreError::RegistrationUsed`].
+    /// Registers a user's key by a registration token, whose id counts once: [`StoreError::RegistrationUsed`] the second time.
     pub async fn use_registration(
         &self,
         jti: &str,

@@ -66,7 +66,7 @@ fn open_directory(options: &StoreOptions) -> Result<Shared, OpenError> {
         holder,
         shards: directory::ShardChoice::default(),
         upkeep: Mutex::new(None),
-        _lock: lock,
+        lock: Mutex::new(Some(lock)),
     })
 }
 

@@ -1,16 +1,18 @@
 //! A store: one data directory, its index and its blobs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kheeper_model::{Clock, Namespace, NamespaceId, Timestamp};
 use tokio::task::JoinHandle;
 
 use crate::blob::BlobStore;
+use crate::blob::local::ShardChoice;
 use crate::caller::Caller;
 use crate::error::{OpenError, StoreError};
 use crate::get::ReadStore;
 use crate::host_store::HostStore;
 use crate::index::{Change, Index, Outcome};
+use crate::open::DirectoryLock;
 use crate::options::StoreOptions;
 use crate::scope::ReadScope;
 use crate::space::{Admission, SpaceReport};
@@ -31,10 +33,10 @@ pub(crate) struct Shared {
     pub(crate) traffic: TrafficBuffer,
     /// Who we are to the leases: random, and new each time the store is opened.
     pub(crate) holder: [u8; 16],
-    pub(crate) shards: crate::blob::local::ShardChoice,
-    pub(crate) upkeep: std::sync::Mutex<Option<JoinHandle<()>>>,
-    /// The lock on the data directory, held for as long as anything of the store is in use.
-    pub(crate) _lock: crate::open::DirectoryLock,
+    pub(crate) shards: ShardChoice,
+    pub(crate) upkeep: Mutex<Option<JoinHandle<()>>>,
+    /// The lock on the data directory, held until the store is closed or nothing of it is in use.
+    pub(crate) lock: Mutex<Option<DirectoryLock>>,
 }
 
 /// Whether the store can serve, for readiness.
@@ -65,7 +67,7 @@ impl Store {
     ///
     /// Other clones answer [`StoreError::Unavailable`] from now on.
     pub async fn close(self) {
-        let upkeep = self.shared.upkeep.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let upkeep = self.shared.upkeep.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(upkeep) = upkeep {
             upkeep.abort();
         }
@@ -73,6 +75,7 @@ impl Store {
             tracing::warn!(%error, "failed to flush traffic at close");
         }
         self.shared.index.close().await;
+        drop(self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// The index's clock.

@@ -214,8 +214,8 @@ mod tests {
 
     #[test]
     fn nothing_is_purged_when_the_clock_is_more_than_an_hour_off() {
-        let at = |secs| Timestamp::from_secs(1_700_000_000 + secs);
-        let state = |now| SweepState { now, committed_high: at(0), hold_until: at(-10), live_contents: 0 };
+        let at = |secs: i64| Timestamp::from_secs(1_700_000_000 + secs);
+        let state = |now| SweepState { now, committed_high: at(0), hold_until: at(-9999), live_contents: 0 };
         assert_eq!(distrust(&state(at(3600))), None);
         assert_eq!(distrust(&state(at(-3600))), None);
         assert!(distrust(&state(at(3601))).is_some());

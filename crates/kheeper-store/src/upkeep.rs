@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::index::{Change, UsageChange};
 use crate::store::{Shared, Store};
 
 /// Seconds between flushes of traffic.
@@ -41,8 +40,7 @@ pub(crate) async fn run(shared: Weak<Shared>) {
 }
 
 async fn fold(store: &Store) {
-    let heartbeat = store.commit(Change::Usage(UsageChange::Heartbeat)).await.map(drop);
-    if let Err(error) = heartbeat.and(store.fold_usage().await) {
+    if let Err(error) = store.heartbeat().await.and(store.fold_usage().await) {
         tracing::warn!(%error, "failed to fold usage");
     }
 }

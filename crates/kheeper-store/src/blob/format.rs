@@ -118,7 +118,7 @@ mod tests {
     fn the_header_of_version_1_never_changes() {
         let crc = crc_fast::crc64_nvme(&header(&name())[..56]);
         let expected = format!(
-            "4b48454550424c42{:08x}{:08x}0135292201010101010101010101010101010101{:08x}{}{crc:016x}",
+            "4b48454550424c42{:08x}{:08x}0135290201010101010101010101010101010101{:08x}{}{crc:016x}",
             1,
             65_536,
             3,

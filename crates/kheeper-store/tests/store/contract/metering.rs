@@ -1,0 +1,79 @@
+//! Usage: byte-seconds, traffic, quota, and the ledger's agreement with the rows.
+
+use kheeper_store::{Month, StoreError, Traffic};
+
+use crate::fixture::{Fixture, fixture, payload};
+
+async fn usage(fixture: &Fixture) -> kheeper_model::api::UsageRecord {
+    fixture.store.usage(&"myorg".parse().unwrap(), None, None).await.unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn stored_bytes_cost_for_as_long_as_they_are_stored() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    host.put("web-01/a", &payload(1000)).await.unwrap();
+    fixture.clock.advance_secs(7200);
+    assert_eq!(usage(&fixture).await.byte_seconds, 1000 * 7200);
+    // Hidden bytes cost as much as current ones.
+    host.put("web-01/a", &payload(10)).await.unwrap();
+    fixture.clock.advance_secs(100);
+    let record = usage(&fixture).await;
+    assert_eq!((record.current_bytes, record.hidden_bytes, record.uploading_bytes), (10, 1000, 0));
+    assert_eq!(record.byte_seconds, 1000 * 7200 + 1010 * 100);
+    let gib_months = record.byte_seconds as f64 / ((1_u64 << 30) as f64 * 730.0 * 3600.0);
+    assert!((record.gib_months - gib_months).abs() < 1e-12);
+    // Asking changes nothing.
+    assert_eq!(usage(&fixture).await, record);
+    fixture.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_month_counts_its_own_hours_only() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    host.put("web-01/a", &payload(1000)).await.unwrap();
+    let month = Month::of(fixture.store.now());
+    let left = (month.next().start().as_secs() - fixture.store.now().as_secs()) as u64;
+    fixture.clock.advance_secs(left + 50);
+    host.put("web-01/b", &payload(1)).await.unwrap();
+    fixture.clock.advance_secs(10);
+    let org = "myorg".parse().unwrap();
+    let of = |month| fixture.store.usage(&org, None, Some(month));
+    assert_eq!(of(month).await.unwrap()[0].byte_seconds, 1000 * u128::from(left));
+    assert_eq!(of(month.next()).await.unwrap()[0].byte_seconds, 1000 * 50 + 1001 * 10);
+    assert_eq!(of(month.next().next()).await.unwrap()[0].byte_seconds, 0);
+}
+
+#[tokio::test]
+async fn traffic_is_summed_and_survives_a_close() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    let traffic = Traffic { ingress_bytes: 5, egress_bytes: 7, write_requests: 1, ..Traffic::default() };
+    for _ in 0..3 {
+        fixture.store.record_traffic(host.store.namespace_id(), traffic);
+    }
+    let fixture = fixture.reopen().await;
+    let record = usage(&fixture).await;
+    assert_eq!((record.ingress_bytes, record.egress_bytes, record.write_requests), (15, 21, 3));
+    let of_host = fixture.store.usage(&"myorg".parse().unwrap(), Some(&"web-01".parse().unwrap()), None).await;
+    assert_eq!(of_host.unwrap(), [record]);
+    let absent = fixture.store.usage(&"myorg".parse().unwrap(), Some(&"web-02".parse().unwrap()), None).await;
+    assert!(absent.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_quota_counts_hidden_bytes_too_and_refuses_only_new_ones() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    fixture.store.set_quota(host.store.namespace(), Some(1000)).await.unwrap();
+    host.put("web-01/a", &payload(600)).await.unwrap();
+    assert!(matches!(host.put("web-01/a", &payload(401)).await, Err(StoreError::QuotaExceeded)));
+    host.put("web-01/a", &payload(400)).await.unwrap();
+    assert!(matches!(host.put("web-01/b", b"x").await, Err(StoreError::QuotaExceeded)));
+    host.delete("web-01/a").await;
+    assert!(matches!(host.put("web-01/b", b"x").await, Err(StoreError::QuotaExceeded)), "hidden bytes count");
+    fixture.store.set_quota(host.store.namespace(), None).await.unwrap();
+    host.put("web-01/b", b"x").await.unwrap();
+    fixture.assert_clean().await;
+}

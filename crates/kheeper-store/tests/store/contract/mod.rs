@@ -1,0 +1,9 @@
+//! What every index and every blob store must do, as tests. Each name is a claim.
+
+mod hosts;
+mod metering;
+mod multipart;
+mod objects;
+mod people;
+mod sweeping;
+mod writes;

@@ -1,0 +1,232 @@
+//! Sweep: what is purged, when, and when nothing is.
+
+use std::fs;
+use std::path::PathBuf;
+
+use kheeper_model::{AttemptId, ObjectHeaders};
+use kheeper_store::{
+    DeleteHost, FsckOptions, HostCredential, NewJoinToken, NewPart, NewUpload, StoreError, SweepReport,
+};
+
+use crate::fixture::{Fixture, Host, fixture, integrity, key, namespace, payload};
+
+const HOUR: u64 = 3600;
+
+/// Lets hours pass as they do on a running server: it says every half hour that the clock goes on.
+async fn pass_hours(fixture: &Fixture, hours: u64) {
+    for _ in 0..2 * hours {
+        fixture.clock.advance_secs(HOUR / 2);
+        fixture.store.heartbeat().await.unwrap();
+    }
+}
+
+async fn sweep(fixture: &Fixture) -> SweepReport {
+    let report = fixture.store.sweep().await.unwrap();
+    assert_eq!(report.refused, None);
+    fixture.assert_clean().await;
+    report
+}
+
+fn blob_files(fixture: &Fixture) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut directories = vec![fixture.directory.path().join("blobs")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { directories.push(path) } else { files.push(path) }
+        }
+    }
+    files
+}
+
+async fn with_retention(fixture: &Fixture, secs: u64) -> Host {
+    let host = fixture.host("web-01", 9).await;
+    fixture.store.set_retention(&fixture.owner, &namespace("web-01"), secs).await.unwrap();
+    // The seven days that were set first count until they have passed.
+    pass_hours(fixture, 7 * 24 + 1).await;
+    host
+}
+
+#[tokio::test]
+async fn a_hidden_version_is_purged_after_its_window_and_its_bytes_a_day_later() {
+    let fixture = fixture().await;
+    let host = with_retention(&fixture, 2 * HOUR).await;
+    host.put("web-01/a", &payload(10_000)).await.unwrap();
+    host.put("web-01/a", &payload(20_000)).await.unwrap();
+    host.put("web-01/small", b"tiny").await.unwrap();
+    host.delete("web-01/small").await;
+    pass_hours(&fixture, 1).await;
+    assert_eq!(sweep(&fixture).await.purged_versions, 0);
+    pass_hours(&fixture, 2).await;
+    assert_eq!(sweep(&fixture).await.purged_versions, 2);
+    assert_eq!(blob_files(&fixture).len(), 2, "condemned, and still there");
+    pass_hours(&fixture, 23).await;
+    assert_eq!(sweep(&fixture).await.deleted_contents, 0);
+    pass_hours(&fixture, 2).await;
+    assert_eq!(sweep(&fixture).await.deleted_contents, 2);
+    assert_eq!(blob_files(&fixture).len(), 1);
+    assert_eq!(host.read("web-01/a").await.unwrap(), payload(20_000));
+    let record = fixture.store.host(&namespace("web-01")).await.unwrap().unwrap();
+    assert_eq!((record.current_bytes, record.hidden_bytes), (20_000, 0));
+}
+
+#[tokio::test]
+async fn shortening_the_window_counts_only_once_the_old_one_has_passed() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    host.put("web-01/a", b"1").await.unwrap();
+    fixture.store.set_retention(&fixture.owner, &namespace("web-01"), 0).await.unwrap();
+    host.delete("web-01/a").await;
+    pass_hours(&fixture, 7 * 24 - 1).await;
+    assert_eq!(sweep(&fixture).await.purged_versions, 0);
+    pass_hours(&fixture, 2).await;
+    assert_eq!(sweep(&fixture).await.purged_versions, 1);
+    host.put("web-01/b", b"1").await.unwrap();
+    host.delete("web-01/b").await;
+    pass_hours(&fixture, 1).await;
+    assert_eq!(sweep(&fixture).await.purged_versions, 1, "now the short one counts");
+}
+
+#[tokio::test]
+async fn nothing_is_purged_after_the_clock_jumped() {
+    let fixture = fixture().await;
+    let host = with_retention(&fixture, HOUR).await;
+    host.put("web-01/a", b"1").await.unwrap();
+    host.delete("web-01/a").await;
+    let before = fixture.store.now();
+    fixture.clock.advance_secs(10 * 365 * 24 * HOUR);
+    assert!(fixture.store.sweep().await.unwrap().refused.is_some());
+    // A commit at the wrong time does not make it right.
+    host.put("web-01/b", b"1").await.unwrap();
+    assert!(fixture.store.sweep().await.unwrap().refused.is_some());
+    fixture.clock.set(before);
+    assert!(fixture.store.sweep().await.unwrap().refused.is_some());
+    fixture.clock.advance_secs(10 * 365 * 24 * HOUR);
+    pass_hours(&fixture, 25).await;
+    assert_eq!(sweep(&fixture).await.purged_versions, 1, "a day later somebody has noticed, or it was no jump");
+}
+
+#[tokio::test]
+async fn orphans_are_counted_condemned_and_deleted_a_day_later() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    host.put("web-01/a", &payload(10_000)).await.unwrap();
+    // As a crash between blob and commit would leave it: the bytes of another object under a name of their own.
+    let blob = blob_files(&fixture).remove(0);
+    let name = blob.file_name().unwrap().to_str().unwrap();
+    let (day, rest) = name.split_once('-').unwrap();
+    let flipped: String = rest.chars().enumerate().map(|(at, c)| if at == 0 { flip(c) } else { c }).collect();
+    let orphan = blob.with_file_name(format!("{day}-{flipped}"));
+    fs::copy(&blob, &orphan).unwrap();
+    let report = fixture.store.fsck(FsckOptions::default()).await.unwrap();
+    assert!(report.is_clean());
+    assert_eq!((report.orphan_blobs, report.orphan_bytes), (1, fs::metadata(&orphan).unwrap().len()));
+
+    set_modified(&orphan, fixture.store.now().to_system_time());
+    pass_hours(&fixture, 23).await;
+    assert_eq!(sweep(&fixture).await.condemned_blobs, 0, "it may belong to a commit that is still to come");
+    pass_hours(&fixture, 2).await;
+    assert_eq!(sweep(&fixture).await.condemned_blobs, 1);
+    assert!(orphan.exists());
+    pass_hours(&fixture, 25).await;
+    assert_eq!(sweep(&fixture).await.deleted_blobs, 1);
+    assert!(!orphan.exists() && blob.exists());
+    assert_eq!(host.read("web-01/a").await.unwrap(), payload(10_000));
+}
+
+fn flip(digit: char) -> char {
+    if digit == '0' { '1' } else { '0' }
+}
+
+fn set_modified(path: &std::path::Path, time: std::time::SystemTime) {
+    fs::File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+#[tokio::test]
+async fn idle_uploads_are_given_up_and_active_ones_are_not() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    let create = |name: &str| NewUpload {
+        key: key(name),
+        attempt: AttemptId::random(),
+        headers: ObjectHeaders::new(),
+        checksum: None,
+    };
+    let idle = host.store.create_upload(create("web-01/idle")).await.unwrap();
+    let active = host.store.create_upload(create("web-01/active")).await.unwrap();
+    let send = |name: &'static str, upload, number| {
+        let host = host.clone();
+        async move {
+            let part = NewPart { key: key(name), upload, number, attempt: AttemptId::random(), length: Some(0) };
+            host.store.begin_part(part).await.unwrap().commit(integrity(b"")).await.unwrap();
+        }
+    };
+    send("web-01/idle", idle, 1).await;
+    pass_hours(&fixture, 4 * 24).await;
+    send("web-01/active", active, 1).await;
+    pass_hours(&fixture, 4 * 24).await;
+    sweep(&fixture).await;
+    let parts = |name: &'static str, upload| {
+        let host = host.clone();
+        async move { host.store.list_parts(&key(name), &upload, 0, 10).await }
+    };
+    assert!(matches!(parts("web-01/idle", idle).await, Err(StoreError::NoSuchUpload)));
+    assert_eq!(parts("web-01/active", active).await.unwrap().parts.len(), 1);
+    pass_hours(&fixture, 25).await;
+    let report = sweep(&fixture).await;
+    assert_eq!((report.deleted_contents, report.deleted_blobs), (1, 1));
+    assert_eq!(blob_files(&fixture).len(), 1);
+}
+
+#[tokio::test]
+async fn a_deleted_host_keeps_its_window_and_then_frees_its_name() {
+    let fixture = fixture().await;
+    let host = with_retention(&fixture, 5 * HOUR).await;
+    host.put("web-01/a", &payload(5000)).await.unwrap();
+    let name = namespace("web-01");
+    fixture.store.delete_host(&fixture.owner, &name, DeleteHost::WithBackups).await.unwrap();
+    pass_hours(&fixture, 4).await;
+    assert_eq!(sweep(&fixture).await.closed_rows, 0);
+    pass_hours(&fixture, 2).await;
+    let report = sweep(&fixture).await;
+    assert_eq!((report.closed_rows, report.purged_versions), (1, 1));
+    sweep(&fixture).await;
+    assert!(fixture.store.host(&name).await.unwrap().is_none());
+    let token = NewJoinToken { secret_sha256: [70; 32], expires_at: fixture.store.now().plus_secs(60) };
+    let again = fixture.store.create_host(&fixture.owner, &name, HostCredential::JoinToken(token)).await.unwrap();
+    assert_ne!(again.namespace_id, host.record.namespace_id);
+    pass_hours(&fixture, 25).await;
+    sweep(&fixture).await;
+    assert!(blob_files(&fixture).is_empty());
+}
+
+#[tokio::test]
+async fn fsck_names_each_blob_that_is_missing_cut_off_or_damaged() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    for name in ["web-01/a", "web-01/b", "web-01/c", "web-01/d"] {
+        host.put(name, &payload(10_000)).await.unwrap();
+    }
+    let blobs = blob_files(&fixture);
+    fs::remove_file(&blobs[0]).unwrap();
+    fs::File::options().write(true).open(&blobs[1]).unwrap().set_len(100).unwrap();
+    let mut damaged = fs::read(&blobs[2]).unwrap();
+    damaged[500] ^= 1;
+    fs::write(&blobs[2], damaged).unwrap();
+    let quick = fixture.store.fsck(FsckOptions { read_data: false }).await.unwrap();
+    assert_eq!(quick.finding_count, 2);
+    let whole = fixture.store.fsck(FsckOptions { read_data: true }).await.unwrap();
+    assert_eq!(whole.finding_count, 3, "{:?}", whole.findings);
+    for blob in &blobs[..3] {
+        let name = blob.file_name().unwrap().to_str().unwrap();
+        assert!(whole.findings.iter().any(|finding| finding.contains(name)), "{name}");
+    }
+    let mut read = 0;
+    for name in ["web-01/a", "web-01/b", "web-01/c", "web-01/d"] {
+        match host.read(name).await {
+            Ok(bytes) => read += usize::from(bytes == payload(10_000)),
+            Err(error) => assert!(matches!(error, StoreError::Damaged { .. }), "{error}"),
+        }
+    }
+    assert_eq!(read, 1);
+}
