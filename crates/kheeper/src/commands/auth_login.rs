@@ -26,7 +26,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct AuthLoginArgs {
     /// Your user id, as the operator told it to you: usr_…
     user_id: UserId,
-    /// The server: https://HOST[:PORT].
+    /// The server, for instance `https://backup.example.com`.
     #[arg(long, value_name = "URL")]
     origin: Origin,
     /// The server's own certificate authority, as the server printed it: sha256:…
