@@ -75,9 +75,9 @@ impl BlobStore for LocalBlobs {
 
     async fn open(&self, span: BlobSpan) -> Result<Box<dyn BlobReader>, StoreError> {
         let disk = Arc::clone(&self.disk);
-        let opened = tokio::task::spawn_blocking(move || open(&disk, span)).await;
-        let opened = opened.map_err(|stopped| StoreError::internal(format!("opening a blob stopped: {stopped}")))??;
-        Ok(Box::new(LocalReader::new(opened)))
+        let opened = tokio::task::spawn_blocking(move || LocalReader::start(open(&disk, span)?)).await;
+        let reader = opened.map_err(|stopped| StoreError::internal(format!("opening a blob stopped: {stopped}")))??;
+        Ok(Box::new(reader))
     }
 
     async fn delete(&self, names: Vec<BlobName>) -> Result<(), StoreError> {

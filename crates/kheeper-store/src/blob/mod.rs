@@ -1,7 +1,7 @@
 //! Blobs: immutable files that hold the bytes of one content, or of one part of it.
 //!
 //! A blob is created under its final, random name and never renamed into meaning: whether it counts is the index's
-//! word. The format is described in [`format`](self::format) and in `docs/on-disk-format.md`.
+//! word. The format is described in `format.rs`.
 
 pub(crate) mod directory;
 pub(crate) mod format;
@@ -23,7 +23,7 @@ use crate::error::StoreError;
 pub trait BlobStore: Send + Sync + 'static {
     /// Makes a new, empty blob. Its name must never have been used.
     async fn create(&self, name: BlobName) -> Result<Box<dyn BlobWriter>, StoreError>;
-    /// Opens `bytes` bytes of a blob's payload from `offset` on, of a payload of `payload_bytes`.
+    /// Opens a span of a blob's payload, and reads and verifies its beginning.
     async fn open(&self, span: BlobSpan) -> Result<Box<dyn BlobReader>, StoreError>;
     /// Removes blobs; those that are not there are no error.
     async fn delete(&self, names: Vec<BlobName>) -> Result<(), StoreError>;

@@ -18,6 +18,8 @@ const CHUNKS_PER_HOP: u64 = 16;
 /// Reads a span of a blob.
 pub(crate) struct LocalReader {
     open: Arc<OpenBlob>,
+    /// The first hop, which was read when the blob was opened.
+    first: Option<Vec<Bytes>>,
     /// The next byte of the payload to give out.
     position: u64,
     end: u64,
@@ -30,9 +32,11 @@ pub(crate) struct OpenBlob {
 }
 
 impl LocalReader {
-    pub(crate) fn new(open: OpenBlob) -> Self {
+    /// Reads the first hop, too. Blocks.
+    pub(crate) fn start(open: OpenBlob) -> Result<Self, StoreError> {
         let (position, end) = (open.span.offset, open.span.offset + open.span.bytes);
-        Self { open: Arc::new(open), position, end }
+        let first = if position < end { Some(open.read(position, end)?) } else { None };
+        Ok(Self { open: Arc::new(open), first, position, end })
     }
 }
 
@@ -42,9 +46,14 @@ impl BlobReader for LocalReader {
         if self.position >= self.end {
             return Ok(Vec::new());
         }
-        let (open, position, end) = (Arc::clone(&self.open), self.position, self.end);
-        let hop = tokio::task::spawn_blocking(move || open.read(position, end));
-        let batch = hop.await.map_err(|stopped| StoreError::internal(format!("a disk hop stopped: {stopped}")))??;
+        let batch = match self.first.take() {
+            Some(first) => first,
+            None => {
+                let (open, position, end) = (Arc::clone(&self.open), self.position, self.end);
+                let hop = tokio::task::spawn_blocking(move || open.read(position, end)).await;
+                hop.map_err(|stopped| StoreError::internal(format!("a disk hop stopped: {stopped}")))??
+            }
+        };
         self.position += batch.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
         Ok(batch)
     }
