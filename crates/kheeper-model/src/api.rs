@@ -171,7 +171,7 @@ pub struct HostCreate {
 }
 
 /// The answer to creating or rejoining a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostInvitation {
     /// The host.
     pub host: HostRecord,
@@ -182,7 +182,7 @@ pub struct HostInvitation {
 }
 
 /// `POST /-/api/v1/join`, the one call that needs no token of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {
     /// The secret of the join token.
@@ -268,4 +268,29 @@ pub struct Problem {
     pub status: u16,
     /// What happened this time, and what to do.
     pub detail: String,
+}
+
+impl std::fmt::Debug for HostInvitation {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostInvitation").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for JoinRequest {
+    /// Without the secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoinRequest").field("public_key_pem", &self.public_key_pem).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_join_requests_secret_does_not_print() {
+        let request = JoinRequest { secret: "s3cr3t".to_owned(), public_key_pem: "pem".to_owned() };
+        assert!(!format!("{request:?}").contains("s3cr3t"));
+    }
 }

@@ -17,7 +17,7 @@ use crate::request::authenticate::TokenCache;
 use crate::request::revocation::Revocation;
 
 /// Requests in flight at once, over all connections; the next one is told to slow down.
-const REQUESTS_MAX: usize = 1024;
+const REQUESTS_MAX: usize = 512;
 
 /// The running server, shared by all requests.
 pub(crate) struct App {

@@ -17,6 +17,7 @@ mod prices;
 mod request;
 mod start;
 mod tls;
+mod write_deadline;
 
 use std::process::ExitCode;
 

@@ -14,16 +14,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use kheeper_model::limits;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 
 use crate::request::respond::ResponseBody;
+use crate::write_deadline::WriteDeadline;
 
 /// Connections open at once; the next one waits in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
 /// From accept (or the end of the last request) to a complete request head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a peer may read nothing of its answer.
+const WRITE_STALL_DEADLINE: Duration = Duration::from_secs(75);
 /// From accept to the end of the TLS handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// After an accept failed for want of descriptors: a loop that spins would starve those who could free some.
@@ -50,9 +53,8 @@ pub(crate) async fn serve<S: Service>(
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let connections = tokio_util::task::TaskTracker::new();
     loop {
-        let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let (slot, accepted) = tokio::select! {
+            accepted = accept(&listener, &slots) => accepted,
             () = stop(&mut drain) => break,
         };
         let (stream, peer) = match accepted {
@@ -80,6 +82,15 @@ pub(crate) async fn serve<S: Service>(
     }
 }
 
+/// The next connection, once there is room for it.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> (OwnedSemaphorePermit, std::io::Result<(TcpStream, SocketAddr)>) {
+    let slot = Arc::clone(slots).acquire_owned().await.expect("the semaphore is never closed");
+    (slot, listener.accept().await)
+}
+
 /// Returns when it is time to stop, or when nobody is left to say so.
 async fn stop(drain: &mut watch::Receiver<bool>) {
     if drain.wait_for(|stop| *stop).await.is_err() {
@@ -94,7 +105,7 @@ async fn connection<S: Service>(
     service: Arc<S>,
     drain: watch::Receiver<bool>,
 ) {
-    let stream = LingeringClose::new(stream);
+    let stream = WriteDeadline::new(LingeringClose::new(stream), WRITE_STALL_DEADLINE);
     match tls {
         None => http(stream, peer, service, drain).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
@@ -117,6 +128,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
         .max_headers(limits::HEADER_COUNT_MAX)
+        .max_header_size(limits::HEADER_SECTION_BYTES_MAX)
         .max_buf_size(READ_BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(io), answer);
     let mut connection = std::pin::pin!(connection);

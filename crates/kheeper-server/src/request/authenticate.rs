@@ -1,7 +1,7 @@
 //! Who is calling: the bearer token, its key, and what the index says of both.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -43,6 +43,7 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Ident
     let token = bearer(headers)?;
     let now = app.clock.now();
     let digest: [u8; 32] = Sha256::digest(token).into();
+    let epoch = app.tokens.at(epoch);
     if let Some(identity) = app.tokens.get(&digest, epoch, now) {
         return Ok(identity);
     }
@@ -136,32 +137,46 @@ pub(crate) struct TokenCache(Mutex<Cached>);
 
 #[derive(Default)]
 struct Cached {
-    /// The epoch at which all entries were verified.
-    epoch: u64,
+    /// When all entries were verified.
+    age: Age,
     by_digest: HashMap<[u8; 32], (Timestamp, Identity)>,
 }
 
+/// What was true when a token was verified: nothing revoked since that epoch, nothing changed here since that change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Age {
+    epoch: u64,
+    change: u64,
+}
+
 impl TokenCache {
-    fn get(&self, digest: &[u8; 32], epoch: u64, now: Timestamp) -> Option<Identity> {
-        let cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The age of what is verified from now on.
+    fn at(&self, epoch: u64) -> Age {
+        Age { epoch, change: self.cached().age.change }
+    }
+
+    fn get(&self, digest: &[u8; 32], age: Age, now: Timestamp) -> Option<Identity> {
+        let cached = self.cached();
         let (until, identity) = cached.by_digest.get(digest)?;
-        (cached.epoch == epoch && now < *until).then(|| identity.clone())
+        (cached.age == age && now < *until).then(|| identity.clone())
     }
 
     /// Forgets every token, so that what a caller has just changed counts in the next call.
     pub(crate) fn forget_all(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).by_digest.clear();
+        let mut cached = self.cached();
+        cached.age.change += 1;
+        cached.by_digest.clear();
     }
 
-    fn insert(&self, digest: [u8; 32], epoch: u64, until: Timestamp, identity: Identity, now: Timestamp) {
-        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if cached.epoch != epoch {
-            // Epochs only grow: an entry verified before a revocation must not outlive it.
-            if cached.epoch > epoch {
+    fn insert(&self, digest: [u8; 32], age: Age, until: Timestamp, identity: Identity, now: Timestamp) {
+        let mut cached = self.cached();
+        if cached.age != age {
+            // What was verified before a change must not outlive it.
+            if cached.age.change != age.change || cached.age.epoch > age.epoch {
                 return;
             }
             cached.by_digest.clear();
-            cached.epoch = epoch;
+            cached.age = age;
         }
         if cached.by_digest.len() >= CACHED_TOKENS_MAX {
             cached.by_digest.retain(|_, (until, _)| now < *until);
@@ -169,6 +184,10 @@ impl TokenCache {
         if cached.by_digest.len() < CACHED_TOKENS_MAX {
             cached.by_digest.insert(digest, (until, identity));
         }
+    }
+
+    fn cached(&self) -> MutexGuard<'_, Cached> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -201,29 +220,41 @@ mod tests {
     #[test]
     fn a_remembered_token_is_forgotten_when_the_epoch_moves() {
         let cache = TokenCache::default();
-        cache.insert([1; 32], 5, at(60), identity(), at(0));
-        assert!(cache.get(&[1; 32], 5, at(1)).is_some());
-        assert!(cache.get(&[1; 32], 6, at(1)).is_none(), "something was revoked since");
-        cache.insert([2; 32], 6, at(60), identity(), at(0));
-        assert!(cache.get(&[1; 32], 6, at(1)).is_none(), "the old entry must not come back with the new epoch");
-        assert!(cache.get(&[2; 32], 6, at(1)).is_some());
+        cache.insert([1; 32], cache.at(5), at(60), identity(), at(0));
+        assert!(cache.get(&[1; 32], cache.at(5), at(1)).is_some());
+        assert!(cache.get(&[1; 32], cache.at(6), at(1)).is_none(), "something was revoked since");
+        cache.insert([2; 32], cache.at(6), at(60), identity(), at(0));
+        assert!(
+            cache.get(&[1; 32], cache.at(6), at(1)).is_none(),
+            "the old entry must not come back with the new epoch"
+        );
+        assert!(cache.get(&[2; 32], cache.at(6), at(1)).is_some());
     }
 
     #[test]
     fn a_token_verified_before_a_revocation_is_not_remembered_after_it() {
         let cache = TokenCache::default();
-        cache.insert([2; 32], 6, at(60), identity(), at(0));
-        cache.insert([1; 32], 5, at(60), identity(), at(0));
-        assert!(cache.get(&[1; 32], 6, at(1)).is_none());
-        assert!(cache.get(&[1; 32], 5, at(1)).is_none());
+        cache.insert([2; 32], cache.at(6), at(60), identity(), at(0));
+        cache.insert([1; 32], cache.at(5), at(60), identity(), at(0));
+        assert!(cache.get(&[1; 32], cache.at(6), at(1)).is_none());
+        assert!(cache.get(&[1; 32], cache.at(5), at(1)).is_none());
+    }
+
+    #[test]
+    fn a_token_verified_before_a_change_is_not_remembered_after_it() {
+        let cache = TokenCache::default();
+        let before = cache.at(5);
+        cache.forget_all();
+        cache.insert([1; 32], before, at(60), identity(), at(0));
+        assert!(cache.get(&[1; 32], cache.at(5), at(1)).is_none());
     }
 
     #[test]
     fn a_remembered_token_ends_with_its_time() {
         let cache = TokenCache::default();
-        cache.insert([1; 32], 5, at(60), identity(), at(0));
-        assert!(cache.get(&[1; 32], 5, at(59)).is_some());
-        assert!(cache.get(&[1; 32], 5, at(60)).is_none());
+        cache.insert([1; 32], cache.at(5), at(60), identity(), at(0));
+        assert!(cache.get(&[1; 32], cache.at(5), at(59)).is_some());
+        assert!(cache.get(&[1; 32], cache.at(5), at(60)).is_none());
     }
 
     #[test]
@@ -232,7 +263,7 @@ mod tests {
         for number in 0..=CACHED_TOKENS_MAX {
             let mut digest = [0; 32];
             digest[..8].copy_from_slice(&number.to_be_bytes());
-            cache.insert(digest, 5, at(60), identity(), at(0));
+            cache.insert(digest, cache.at(5), at(60), identity(), at(0));
         }
         assert_eq!(cache.0.lock().expect("not poisoned").by_digest.len(), CACHED_TOKENS_MAX);
     }

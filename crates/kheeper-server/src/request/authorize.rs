@@ -39,6 +39,7 @@ pub(crate) fn authorize(store: &Store, identity: &Identity, operation: &Operatio
     match operation.kind() {
         OperationKind::HeadBucket
         | OperationKind::CreateBucket
+        | OperationKind::DeleteBucket
         | OperationKind::GetBucketLocation
         | OperationKind::GetBucketVersioning => return Ok(Access::Bucket),
         _ => {}

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use kheeper_model::limits;
+use kheeper_model::{ChecksumAlgorithm, limits};
 use kheeper_s3::body::aws_chunked::Decoder;
 use kheeper_s3::body::declared::{Declared, Framing};
 use kheeper_s3::body::hash_lane::HashLane;
@@ -69,7 +69,7 @@ impl RequestBody {
     pub(crate) async fn document(&mut self, kind: OperationKind, headers: &HeaderMap) -> Result<Bytes, S3Error> {
         let declared = Declared::for_operation(kind, headers)?;
         let mut framing = Unframing::new(&declared)?;
-        let mut verifier = PayloadVerifier::new(&declared, Compute { md5: false });
+        let mut lane = HashLane::new(PayloadVerifier::new(&declared, Compute { md5: false }));
         let mut document = BytesMut::new();
         while let Some(mut piece) = self.next().await? {
             while let Some(payload) = framing.next(&mut piece)? {
@@ -79,9 +79,10 @@ impl RequestBody {
                 document.extend_from_slice(&payload);
             }
         }
-        verifier.update(&document);
-        verifier.finish(&framing.finish()?)?;
-        Ok(document.freeze())
+        let document = document.freeze();
+        lane.push(document.clone()).await?;
+        lane.finish(&framing.finish()?).await?;
+        Ok(document)
     }
 }
 
@@ -104,6 +105,7 @@ impl<'a> Payload<'a> {
     /// Reads what the headers promise. Every payload says its length in advance: what admission goes by.
     pub(crate) fn new(headers: &HeaderMap, body: &'a mut RequestBody) -> Result<Self, S3Error> {
         if kheeper_trailer::is_announced(headers) {
+            refuse_other_promises(headers)?;
             let length = kheeper_trailer::length(headers)?.ok_or(S3Error::new(S3ErrorCode::MissingContentLength))?;
             return Ok(Self { body, length, sender: Sender::Proxy });
         }
@@ -124,6 +126,19 @@ impl<'a> Payload<'a> {
             Sender::Direct(declared) => from_anyone(self.body, &declared, writer, meter).await,
         }
     }
+}
+
+/// A proxy has verified what its client declared, and forwards none of it. Whoever announces a proxy's trailers and
+/// declares something beside them would have it ignored.
+fn refuse_other_promises(headers: &HeaderMap) -> Result<(), S3Error> {
+    let declares = |name: &str| headers.contains_key(name);
+    let checksum = ChecksumAlgorithm::ALL.into_iter().any(|algorithm| declares(algorithm.header()));
+    if checksum || ["content-md5", "x-amz-content-sha256", "x-amz-trailer"].into_iter().any(declares) {
+        return Err(S3Error::invalid_request(
+            "x-kheeper- trailers stand for every other checksum, and cannot go with one",
+        ));
+    }
+    Ok(())
 }
 
 async fn from_proxy(

@@ -113,9 +113,7 @@ pub(crate) async fn dispatch(
             op::list_multipart_uploads::handle(call, store, list).await
         }
         (Operation::UploadPartCopy(_), _) => Err(S3Error::not_implemented("UploadPartCopy")),
-        (Operation::DeleteBucket(_), _) => {
-            Err(S3Error::not_implemented("DeleteBucket: an org is removed by its operator; this"))
-        }
+        (Operation::DeleteBucket(_), _) => Err(S3Error::not_implemented("DeleteBucket")),
         (operation, _) => {
             tracing::error!(operation = operation.name(), "authorization gave a handle of the wrong kind");
             Err(S3Error::new(S3ErrorCode::InternalError))

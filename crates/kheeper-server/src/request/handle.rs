@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -24,6 +25,8 @@ use crate::listen::Service;
 
 /// Everything of ours is below it; `-` can be no org.
 const CONTROL_PREFIX: &str = "/-/";
+/// A call of the control API has so long, its body included: anyone may begin one.
+const CONTROL_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Answers requests: S3's own, and those of the control API.
 pub(crate) struct Handler {
@@ -90,9 +93,11 @@ async fn object(app: &Arc<App>, head: &Parts, body: &mut RequestBody) -> Result<
 }
 
 async fn call_control(router: axum::Router, request: Request<Incoming>) -> Response<ResponseBody> {
-    let response = match router.oneshot(request.map(axum::body::Body::new)).await {
-        Ok(response) => response,
-        Err(never) => match never {},
+    let called = tokio::time::timeout(CONTROL_DEADLINE, router.oneshot(request.map(axum::body::Body::new))).await;
+    let response = match called {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(_) => return respond::status(StatusCode::REQUEST_TIMEOUT),
     };
     response.map(|body| body.map_err(std::io::Error::other).boxed_unsync())
 }
