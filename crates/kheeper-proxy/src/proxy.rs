@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use kheeper_identity::{IdentitySubject, Scope};
 use kheeper_model::{AttemptId, Clock};
@@ -75,13 +76,16 @@ impl Proxy {
         let present = self.metrics.in_flight.enter();
         let request_id = AttemptId::random().to_string();
         let (head, body) = request.into_parts();
+        // Whoever expects a go-ahead for an empty body gets none from hyper, and botocore (aws cli, barman) then takes the
+        // status of this answer for the next one's too, until the connection is closed.
+        let expects_in_vain = head.headers.contains_key(header::EXPECT) && body.is_end_stream();
         let mut body = ClientBody::new(body);
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
         let mut response = match self.route(head, &mut body, caller).await {
             Ok(response) => response,
             Err(refusal) => self.refuse(&method, &path, &request_id, refusal),
         };
-        if !body.is_finished() {
+        if expects_in_vain || !body.is_finished() {
             // Nobody will read the rest: without this a client would send it all, and then another request.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -111,7 +115,7 @@ impl Proxy {
     fn refuse(&self, method: &Method, path: &str, request_id: &str, refusal: Refusal) -> Response<AnswerBody> {
         let Refusal { error, detail } = refusal;
         let detail = detail.as_deref().unwrap_or_default();
-        tracing::warn!(%method, path, code = %error.code, message = %error.message, detail, request_id, "refused");
+        tracing::warn!(%method, path, code = %error.code, why = %error.message, detail, request_id, "refused by the proxy");
         self.metrics.refused.add(1);
         if error.code == S3ErrorCode::ServiceUnavailable {
             self.metrics.upstream_failures.add(1);
