@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,6 +21,7 @@ pub struct Running {
     name: String,
     child: Child,
     lines: Lines,
+    readers: [JoinHandle<()>; 2],
     ended: Option<ExitStatus>,
 }
 
@@ -30,17 +31,17 @@ impl Running {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         let lines = Lines::default();
-        collect(child.stdout.take().expect("piped"), Arc::clone(&lines));
-        collect(child.stderr.take().expect("piped"), Arc::clone(&lines));
-        Self { name: name.to_owned(), child, lines, ended: None }
+        let stdout = collect(child.stdout.take().expect("piped"), Arc::clone(&lines));
+        let stderr = collect(child.stderr.take().expect("piped"), Arc::clone(&lines));
+        Self { name: name.to_owned(), child, lines, readers: [stdout, stderr], ended: None }
     }
 
     /// What `pick` finds in a line of the output, so far or within `limit`. Panics if the program ends first.
     pub fn wait_for_line<T>(&mut self, what: &str, limit: Duration, mut pick: impl FnMut(&str) -> Option<T>) -> T {
         let mut seen = 0;
         let found = wait::poll(limit, || {
-            // Asked before reading: what the program wrote before it ended is looked at once more.
-            let ended = self.try_wait();
+            // Asked before looking: what the program wrote before it ended is looked at once more.
+            let ended = self.try_wait().filter(|_| self.readers.iter().all(JoinHandle::is_finished));
             let found = {
                 let lines = self.lines.lock().expect("no reader panics");
                 let new = lines[seen..].iter().find_map(|line| pick(line));
@@ -122,10 +123,10 @@ impl Drop for Running {
     }
 }
 
-fn collect(pipe: impl Read + Send + 'static, lines: Lines) {
+fn collect(pipe: impl Read + Send + 'static, lines: Lines) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
             lines.lock().expect("no reader panics").push(String::from_utf8_lossy(&line).into_owned());
         }
-    });
+    })
 }

@@ -346,20 +346,28 @@ fn a_missing_segment_is_absent_and_every_other_failure_is_fatal(archiver: &'stat
     let mut scene = Scene::start(archiver);
     scene.cluster.insert(10);
     let segment = scene.cluster.archive_everything();
-    let to = scene.site.home.join("fetched");
-    scene.archiver.fetch(&scene.site, &segment, &to).ok();
-    let original = scene.cluster.data.join("pg_wal").join(&segment);
-    if let Ok(original) = fs::read(original) {
+    // A name of its own for each: wal-g fetches over nothing that is there.
+    let fetch = |what: &str, name: &str| {
+        let to = scene.site.home.join(what.replace(' ', "-"));
+        (scene.archiver.fetch(&scene.site, name, &to), to)
+    };
+    let (fetched, to) = fetch("present", &segment);
+    fetched.ok();
+    if let Ok(original) = fs::read(scene.cluster.data.join("pg_wal").join(&segment)) {
         assert!(original == fs::read(&to).expect("it was fetched"), "the segment came back unchanged");
     }
     let missing = "0000000100000000000000FF";
-    assert_eq!(scene.archiver.fetch(&scene.site, missing, &to).code(), scene.archiver.absent_code());
+    let (absent, _) = fetch("absent", missing);
+    assert_eq!(absent.code(), scene.archiver.absent_code(), "{absent}");
 
     scene.world.server.kill9();
-    assert_eq!(scene.archiver.fetch(&scene.site, &segment, &to).code(), 255, "a dead server");
-    assert_eq!(scene.archiver.fetch(&scene.site, missing, &to).code(), 255, "a dead server knows no absence");
+    for (what, name) in [("a dead server", segment.as_str()), ("a dead server knows no absence", missing)] {
+        let (failed, _) = fetch(what, name);
+        assert_eq!(failed.code(), 255, "{what}: {failed}");
+    }
     scene.proxy.running().kill9();
-    assert_eq!(scene.archiver.fetch(&scene.site, missing, &to).code(), 255, "a dead proxy");
+    let (failed, _) = fetch("a dead proxy", missing);
+    assert_eq!(failed.code(), 255, "{failed}");
 }
 
 fn failed_count(cluster: &Cluster) -> u64 {

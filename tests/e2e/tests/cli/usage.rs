@@ -27,7 +27,7 @@ fn usage_is_shown_and_priced() {
     assert_eq!((record["write_requests"].as_u64(), record["delete_requests"].as_u64()), (Some(3), Some(1)));
     assert!(record["cost"]["total"].is_number(), "{record}");
     let table = world.alice.ok(&["usage", "--org", "myorg"]).stdout;
-    assert!(table.contains("GiB") && table.contains("web-01"), "{table}");
+    assert!(table.contains("GIB-MONTHS") && table.contains("web-01"), "{table}");
     host.cli.ok(&["usage"]);
     host.cli.run(&["usage", "--host", "myorg/web-02"]).failed();
     world.server.operator(&["fsck"]).ok();

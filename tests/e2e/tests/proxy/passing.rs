@@ -52,8 +52,7 @@ fn credentials_are_dropped_and_the_hosts_own_are_attached() {
 fn the_path_goes_through_byte_for_byte() {
     let scene = scene();
     let door = scene.proxy.door();
-    let tails =
-        ["a%2Fb", "a//b", "./a", "../web-01/a", "%2e%2e/x", "a+b", "a%20b", "a%2Bb", "caf%C3%A9", "seg.", "d/", "%41"];
+    let tails = ["a%2Fb", "a//b", "./a", "../web-01/a", "%2e%2e/x", "a+b", "a%20b", "caf%C3%A9", "seg.", "d/", "%41"];
     for tail in tails {
         let path = scene.host.path(tail);
         door.put(&path, tail.as_bytes()).expect(200);

@@ -24,7 +24,7 @@ fn a_revoked_key_ends_in_five_seconds_with_an_answer_that_says_so() {
     assert!(answer.text().contains("revoked"), "{answer}");
     let through = ended(&proxy.door(), &host.path("a"));
     assert!(through.text().contains("revoked"), "{through}");
-    assert!(proxy.running().log().contains("revoked"), "the proxy's log says so too");
+    wait::until("the proxy's log to say so too", secs(5), || proxy.running().log().contains("revoked").then_some(()));
     door.get(&host.path("never")).expect_error(403, "AccessDenied");
 
     world.server.kill9();
