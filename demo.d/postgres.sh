@@ -48,7 +48,7 @@ open_for_writing() { # MACHINE : up, recovered and promoted
 }
 
 stopped() { # MACHINE
-    ! enter "$(dba "$1")" pg_ctl status -D "$RUN/$1/pg/data"
+    ! enter "$(dba "$1")" pg_ctl status -D "$RUN/$1/pg/data" >/dev/null 2>&1
 }
 
 add_rows() { # MACHINE COUNT WHY

@@ -1,22 +1,28 @@
 # shellcheck shell=bash
 # Starting, waiting for and ending processes. Every wait has a deadline, and only what the demo started is ended.
 
-# Who types a command: its user, its home, its environment. Nothing of the caller's environment gets in.
-enter() { # WHO COMMAND…
-    local who=$1 machine=${1#*@} user=$OWNER home
-    shift
-    home=$RUN/$machine
+# Who types a command: its user, its home, its environment. Nothing of the caller's environment gets in. Sets ENTER, the
+# words in front of the command, and HOME_OF, where it runs.
+entering() { # WHO
+    local machine=${1#*@} user=$OWNER
+    HOME_OF=$RUN/$machine
     local setting=(PATH="$RUN/bin:$PGBIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        HOME="$home" LANG=C.UTF-8 TZ=UTC KHEEPER_CONFIG="$home/kheeper" KHEEPER_ENDPOINT="${ENDPOINT[$machine]:-}")
-    case $who in
+        HOME="$HOME_OF" LANG=C.UTF-8 TZ=UTC NO_COLOR=1
+        KHEEPER_CONFIG="$HOME_OF/kheeper" KHEEPER_ENDPOINT="${ENDPOINT[$machine]:-}")
+    case $1 in
         server | web-01 | web-02) user=$(id -un) ;;
-        *) setting+=(PGHOST="$home/pg/run" PGDATA="$home/pg/data" PGUSER=postgres PGDATABASE=postgres) ;;
+        *) setting+=(PGHOST="$HOME_OF/pg/run" PGDATA="$HOME_OF/pg/data" PGUSER=postgres PGDATABASE=postgres) ;;
     esac
-    if [ "$user" = "$(id -un)" ]; then
-        (cd "$home" && exec env -i "${setting[@]}" "$@")
-    else
-        (cd "$home" && exec setpriv --reuid="$user" --regid="$(id -gn "$user")" --init-groups env -i "${setting[@]}" "$@")
+    ENTER=(env -i "${setting[@]}")
+    if [ "$user" != "$(id -un)" ]; then
+        ENTER=(setpriv --reuid="$user" --regid="$(id -gn "$user")" --init-groups "${ENTER[@]}")
     fi
+}
+
+enter() { # WHO COMMAND…
+    local ENTER HOME_OF
+    entering "$1"
+    (cd "$HOME_OF" && exec "${ENTER[@]}" "${@:2}")
 }
 
 # Types a command, runs it, shows what it says; a failure ends the demo.
@@ -35,7 +41,10 @@ spawn() { # NAME WHO COMMAND…
     local name=$1
     shift
     typed "$@" '&' | sed "s/'&'/\\&/"
-    enter "$@" </dev/null >>"$RUN/log/$name.log" 2>&1 &
+    local ENTER HOME_OF
+    entering "$1"
+    # One subshell that becomes the program, so that its pid is the program's.
+    (cd "$HOME_OF" && exec "${ENTER[@]}" "${@:2}") </dev/null >>"$RUN/log/$name.log" 2>&1 &
     echo $! >"$RUN/pids/$name"
     disown $!
 }

@@ -35,6 +35,7 @@ typed() { # WHO WORD…
     for word; do
         case $word in
             kjt1.* | eyJ*) word=${word:0:12}… ;;
+            *\'*) word="\"$word\"" ;;
             *[!A-Za-z0-9_/.:=@%+,-]*) word="'$word'" ;;
         esac
         line+=" ${word//"$RUN"/\$D}"
@@ -71,5 +72,5 @@ seconds_since() { # START
 }
 
 size() { # BYTES
-    numfmt --to=iec-i --suffix=B --format=%.1f "$1"
+    numfmt --to=iec-i --suffix=B --format=%.1f "$1" | sed 's/\([0-9]\)\([A-Z]\)/\1 \2/'
 }

@@ -3,12 +3,12 @@
 
 start_server() {
     spawn server server kheeper-server serve --data "$RUN/server/store" --listen "127.0.0.1:$SERVER_PORT"
-    wait_until 30 'the server to be ready' answers_or_died server "$ORIGIN"
+    wait_until 30 'the server to be ready' answers_or_died server server "$ORIGIN"
 }
 
-answers_or_died() { # NAME URL
+answers_or_died() { # NAME WHO URL : asked by WHO, because a person's proxy serves that person only
     running "$1" || fail "$1 ended"
-    curl -fsS "$2/-/readyz"
+    enter "$2" curl -fsS "$3/-/readyz"
 }
 
 # Without TLS, because everything stays on this machine.
@@ -38,7 +38,7 @@ join_host() { # HOST PORT
     local allow=()
     [ "$(id -u)" != 0 ] || allow=(--allow-user root --allow-user postgres)
     spawn "proxy-$host" "$host" kheeper object-proxy --listen "${ENDPOINT[$host]#http://}" ${allow[@]+"${allow[@]}"}
-    wait_until 20 "the proxy of $host" answers_or_died "proxy-$host" "${ENDPOINT[$host]}"
+    wait_until 20 "the proxy of $host" answers_or_died "proxy-$host" "$host" "${ENDPOINT[$host]}"
 }
 
 make_hosts() {
@@ -94,7 +94,7 @@ restore_here() {
     start_postgres web-01
     wait_until 180 'recovery on web-01' open_for_writing web-01
     check_rows 'restored on web-01' web-01 "$begun"
-    on postgres@web-01 psql -c 'select pg_is_in_recovery(), timeline_id from pg_control_checkpoint()'
+    on postgres@web-01 psql -Atc "select 'in recovery: ' || pg_is_in_recovery() || ', timeline ' || timeline_id from pg_control_checkpoint()"
 }
 
 check_rows() { # WHAT MACHINE BEGUN
@@ -111,7 +111,7 @@ restore_elsewhere() {
     local begun settings
     begun=$(now)
     spawn proxy-alice alice kheeper object-proxy --context alice --listen "${ENDPOINT[alice]#http://}" --only myorg/web-01
-    wait_until 20 "alice's proxy" answers_or_died proxy-alice "${ENDPOINT[alice]}"
+    wait_until 20 "alice's proxy" answers_or_died proxy-alice alice "${ENDPOINT[alice]}"
     fetch_base_backup alice web-01
     mapfile -t settings < <(private_settings alice; printf '%s\n' 'archive_mode = off' "$(owner_restore_command web-01)")
     configure alice "${settings[@]}"
@@ -151,15 +151,22 @@ refuse_web_02() {
     grep -q 'HTTP 403' "$RUN/said" || fail 'web-02 was not refused the list'
     on web-02 "${ask[@]}" -X DELETE "${ENDPOINT[web-02]}/myorg/$key"
     grep -q 'HTTP 403' "$RUN/said" || fail 'web-02 was not refused the delete'
-    row "web-02 reads, lists, deletes web-01's" '403 AccessDenied, each of the three' '-'
+    row "web-02 reads, lists, deletes web-01's data" '403 AccessDenied, each of the three' '-'
 }
 
 show_usage() {
     chapter 'What it all came to'
     on alice kheeper hosts list
     on alice kheeper usage --org myorg
+    note 'Stored bytes are counted with each object and are exact. Traffic and requests are written every ten seconds: the two kills cost at most twenty seconds of their count.'
     on server kheeper-server fsck --read-data --data "$RUN/server/store"
-    local pushed
-    pushed=$(enter alice kheeper usage --org myorg --host web-01 --json | grep -oE '"ingress_bytes": *[0-9]+' | grep -oE '[0-9]+' | awk '{sum += $1} END {print sum + 0}')
-    row 'pushed by web-01, all in all' "$(size "$pushed") through the proxy" '-'
+    local host record
+    for host in web-01 web-02; do
+        record=$(enter alice kheeper hosts get "myorg/$host" --json)
+        row "pushed by $host" "$(field objects "$record") objects, $(size "$(field current_bytes "$record")"), and $(size "$(field hidden_bytes "$record")") deleted but kept" '-'
+    done
+}
+
+field() { # NAME JSON : a number, wherever it stands
+    grep -oE "\"$1\": *[0-9]+" <<<"$2" | grep -oE '[0-9]+$' | head -n 1
 }
