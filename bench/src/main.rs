@@ -49,7 +49,8 @@ struct Args {
     /// Milliseconds of each measurement; what has begun by then is finished and counted.
     #[arg(long, value_name = "MS")]
     millis: Option<u64>,
-    /// Only the cases whose name contains this, for instance `4 KiB` or `1 MiB x16`; nothing else is then measured.
+    /// Only the case of this name, for instance `1 MiB x16`, or those whose names contain it, for instance `4 KiB`; syncs
+    /// and memory are then left out.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// MiB of each of the streams of the memory pass; 0 leaves it out.
@@ -63,10 +64,13 @@ fn main() -> anyhow::Result<()> {
     let budget = Duration::from_millis(args.millis.unwrap_or(if args.quick { 300 } else { 1500 }));
     let stream_bytes = args.stream_mib.unwrap_or(if args.quick { 128 } else { 1024 }) * MIB;
     let peer = args.peer.zip(args.peer_program);
-    let cases: Vec<Case> = CASES
-        .into_iter()
-        .filter(|case| args.only.as_ref().is_none_or(|only| case.to_string().contains(only)))
-        .collect();
+    let named = |case: &Case, only: &str| case.to_string() == only;
+    let wanted = |case: &Case| match args.only.as_deref() {
+        None => true,
+        Some(only) if CASES.iter().any(|case| named(case, only)) => named(case, only),
+        Some(only) => case.to_string().contains(only),
+    };
+    let cases: Vec<Case> = CASES.into_iter().filter(wanted).collect();
     anyhow::ensure!(!cases.is_empty(), "no case is called like that; they are: {CASES:?}");
 
     machine::check_disk(stream_bytes)?;
