@@ -112,9 +112,8 @@ pub(crate) async fn read_answer(
     })?;
     let body = body.to_bytes();
     if telling {
-        let (code, message) = (element(&body, "Code"), element(&body, "Message"));
-        let status = head.status.as_u16();
-        tracing::warn!(request = request.describe(), status, code, message, "the server refused a request");
+        let (code, why) = (element(&body, "Code"), element(&body, "Message"));
+        tracing::warn!(request = request.describe(), status = head.status.as_u16(), code, why, "refused by the server");
     }
     Ok(Answer { head, body: AnswerSource::Read(body) })
 }
