@@ -99,7 +99,7 @@ impl Store {
         }
     }
 
-    /// The number that changes whenever a key is revoked, a host or user disabled, or a grant narrowed.
+    /// The number that changes whenever someone's rights do: in the same transaction, and for every server to read.
     pub async fn auth_epoch(&self) -> Result<u64, StoreError> {
         self.shared.index.auth_epoch().await
     }

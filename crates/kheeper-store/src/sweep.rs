@@ -21,10 +21,10 @@ const ROWS_PER_COMMIT: u64 = 200;
 const ROWS_PER_PAGE: usize = 500;
 /// Seconds a lease lasts.
 const LEASE_SECS: u64 = 60;
-/// When more than one blob in this many suddenly has no row, the index is more likely wrong than the blobs are.
+/// When more blobs than one for this many objects suddenly have no row, rather the index is wrong than the blobs.
 const ORPHANS_ONE_IN: u64 = 100;
-/// Orphans that are never suspicious, however few blobs there are: what crashes leave behind.
-const ORPHANS_UNSUSPICIOUS: u64 = 1000;
+/// Orphans that are never suspicious, however few objects there are: what a crash under load leaves behind.
+const ORPHANS_UNSUSPICIOUS: u64 = 2048;
 
 /// What a sweep did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -45,11 +45,25 @@ pub struct SweepReport {
     pub deleted_blobs: u64,
 }
 
+/// Whether a sweep looks for blobs that no row names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Orphans {
+    /// It does: now and then, since it reads the names of all blobs.
+    Search,
+    /// Only rows say what goes.
+    Leave,
+}
+
 impl Store {
     /// Removes what nothing refers to. Does nothing while another process of the same index does.
     ///
     /// Refuses, and says why in the report, when the clock cannot be trusted or too many blobs seem to be orphans.
     pub async fn sweep(&self) -> Result<SweepReport, StoreError> {
+        self.sweep_for(Orphans::Search).await
+    }
+
+    /// Sweeps, with or without looking for orphans, which reads the names of all blobs.
+    pub(crate) async fn sweep_for(&self, orphans: Orphans) -> Result<SweepReport, StoreError> {
         let mut report = SweepReport::default();
         let state = self.shared.index.sweep_state().await?;
         if let Some(reason) = distrust(&state) {
@@ -67,7 +81,9 @@ impl Store {
         let old = state.now.minus_secs(CONDEMNED_SECS_MIN);
         self.delete_condemned_contents(lease, old, &mut report).await?;
         self.delete_condemned_blobs(lease, old, &mut report).await?;
-        self.condemn_orphans(lease, &state, old, &mut report).await?;
+        if orphans == Orphans::Search {
+            self.condemn_orphans(lease, &state, old, &mut report).await?;
+        }
         Ok(report)
     }
 
@@ -168,7 +184,7 @@ impl Store {
             let candidates = blobs.iter().filter(|blob| blob.modified < old).map(|blob| blob.name);
             orphans.extend(self.orphans_of(candidates.collect()).await?);
         }
-        let suspicious = ORPHANS_UNSUSPICIOUS.max(state.live_contents / ORPHANS_ONE_IN);
+        let suspicious = ORPHANS_UNSUSPICIOUS.max(state.objects / ORPHANS_ONE_IN);
         if orphans.len() as u64 > suspicious {
             let reason = format!("{} blobs have no row: check the index before anything is removed", orphans.len());
             tracing::error!(reason, "sweep condemns no blob");
@@ -215,7 +231,7 @@ mod tests {
     #[test]
     fn nothing_is_purged_when_the_clock_is_more_than_an_hour_off() {
         let at = |secs: i64| Timestamp::from_secs(1_700_000_000 + secs);
-        let state = |now| SweepState { now, committed_high: at(0), hold_until: at(-9999), live_contents: 0 };
+        let state = |now| SweepState { now, committed_high: at(0), hold_until: at(-9999), objects: 0 };
         assert_eq!(distrust(&state(at(3600))), None);
         assert_eq!(distrust(&state(at(-3600))), None);
         assert!(distrust(&state(at(3601))).is_some());

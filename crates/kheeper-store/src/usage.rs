@@ -105,8 +105,10 @@ impl Store {
         host: Option<&HostName>,
         month: Option<Month>,
     ) -> Result<Vec<UsageRecord>, StoreError> {
-        self.flush_traffic().await?;
-        self.fold_usage().await?;
+        // What was used is still told when nothing can be written: without the last seconds, then.
+        if let Err(error) = self.flush_traffic().await.and(self.fold_usage().await) {
+            tracing::warn!(%error, "usage is told without the last seconds");
+        }
         let month = month.unwrap_or_else(|| Month::of(self.now()));
         self.shared.index.usage(org, host, month).await
     }

@@ -45,6 +45,8 @@ struct Progress {
     chunk_crc: ChunkCrc,
     payload_crc: Digest,
     bytes: u64,
+    /// Whether the blob stays when this is dropped: only once it is finished.
+    kept: bool,
     /// The CRC of the chunk that is not full yet, and how many bytes of it there are.
     open_chunk: Option<(Digest, usize)>,
     chunks: u64,
@@ -58,6 +60,7 @@ impl LocalWriter {
             chunk_crc: ChunkCrc::new(&name),
             payload_crc: Digest::new(CrcAlgorithm::Crc64Nvme),
             bytes: 0,
+            kept: false,
             open_chunk: None,
             chunks: 0,
         };
@@ -87,14 +90,8 @@ impl LocalWriter {
             let written =
                 progress.write(&disk, &name, &batch).and_then(|()| if last { progress.finish() } else { Ok(()) });
             drop(permit);
-            match written {
-                Ok(()) => Ok(progress),
-                Err(error) => {
-                    // No commit was sent for it, so nothing can refer to it.
-                    progress.remove();
-                    Err(StoreError::io("write a blob", error))
-                }
-            }
+            // A file that failed goes away with its progress: no commit was sent for it.
+            written.map(|()| progress).map_err(|error| StoreError::io("write a blob", error))
         }));
         Ok(())
     }
@@ -110,36 +107,44 @@ impl BlobWriter for LocalWriter {
 
     async fn finish(mut self: Box<Self>) -> Result<BlobSum, StoreError> {
         self.start_hop(true).await?;
-        let progress = self.idle().await?;
+        let mut progress = self.idle().await?;
         let sum = BlobSum { bytes: progress.bytes, crc64nvme: Crc64Nvme(progress.payload_crc.finalize()) };
         let directory = self.disk.directories.of(&self.name);
         // Only now is the name durable, too.
         self.disk.directory_sync.sync(directory).await?;
+        progress.kept = true;
         Ok(sum)
     }
 
     async fn discard(mut self: Box<Self>) {
-        if let Ok(progress) = self.idle().await {
-            let _ = tokio::task::spawn_blocking(move || progress.remove()).await;
+        if let Ok(mut progress) = self.idle().await {
+            let removed = progress.take_unkept();
+            let _ = tokio::task::spawn_blocking(move || drop(removed)).await;
         }
     }
 }
 
-impl Drop for LocalWriter {
+/// A file to remove when dropped.
+struct Unkept {
+    _file: File,
+    path: PathBuf,
+}
+
+impl Drop for Unkept {
     fn drop(&mut self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        match std::mem::replace(&mut self.writing, Writing::Ended) {
-            Writing::Idle(progress) if progress.file.is_some() => {
-                runtime.spawn_blocking(move || progress.remove());
-            }
-            Writing::Hop(hop) => {
-                runtime.spawn(async move {
-                    if let Ok(Ok(progress)) = hop.await {
-                        let _ = tokio::task::spawn_blocking(move || progress.remove()).await;
-                    }
-                });
-            }
-            Writing::Idle(_) | Writing::Ended => {}
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(%error, path = %self.path.display(), "failed to remove an unfinished blob; sweep will");
+        }
+    }
+}
+
+impl Drop for Progress {
+    /// However writing ends, also by its request going away at any `await`, an unfinished file does not stay.
+    fn drop(&mut self) {
+        let Some(unkept) = self.take_unkept() else { return };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(unkept))),
+            Err(_) => drop(unkept),
         }
     }
 }
@@ -192,10 +197,10 @@ impl Progress {
         }
     }
 
-    fn remove(&self) {
-        if self.file.is_some() {
-            let _ = std::fs::remove_file(&self.path);
-        }
+    /// The file, if one was made and it is not to stay.
+    fn take_unkept(&mut self) -> Option<Unkept> {
+        let file = self.file.take()?;
+        (!self.kept).then(|| Unkept { _file: file, path: self.path.clone() })
     }
 }
 

@@ -60,7 +60,7 @@ pub trait Index: Send + Sync + 'static {
 
     /// Who holds a key and speaks for a subject.
     async fn caller(&self, key_id: &KeyId, subject: &CallerId) -> Result<Option<CallerRecord>, StoreError>;
-    /// The number that changes whenever someone loses a right.
+    /// The number that changes whenever someone's rights do.
     async fn auth_epoch(&self) -> Result<u64, StoreError>;
     /// All users.
     async fn users(&self) -> Result<Vec<UserRecord>, StoreError>;

@@ -84,8 +84,8 @@ pub struct SweepState {
     pub committed_high: Timestamp,
     /// Until when nothing is purged because the clock jumped ahead.
     pub hold_until: Timestamp,
-    /// Live contents.
-    pub live_contents: u64,
+    /// Current objects, as last folded.
+    pub objects: u64,
 }
 
 /// A content as sweep, scrub and fsck see it.

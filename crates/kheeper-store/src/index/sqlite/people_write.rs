@@ -115,6 +115,7 @@ impl Batch<'_> {
                     "UPDATE host SET joined = 1 WHERE host_id IN (SELECT subject FROM identity_key WHERE key_id = ?1)",
                 )?
                 .execute([key_id.as_str()])?;
+            self.bump_auth_epoch()?;
         }
         match self.key_outcome(key_id)? {
             Outcome::Key(key) if key.state == KeyState::Revoked => Err(StoreError::KeyRevoked.into()),
@@ -144,6 +145,7 @@ impl Batch<'_> {
         self.connection
             .prepare_cached("INSERT INTO owner (org_no, user_id) VALUES (?1, ?2)")?
             .execute(params![org_no, owner.as_str()])?;
+        self.bump_auth_epoch()?;
         let org = people_read::org(self.connection, name)?;
         Ok(Outcome::Org(org.ok_or_else(|| StoreError::internal("an org that has just been made is not there"))?))
     }

@@ -18,15 +18,18 @@ const WAIT: Duration = Duration::from_secs(5);
 /// A pool of connections that read.
 #[derive(Clone)]
 pub(super) struct Readers {
+    path: Arc<Path>,
+    count: u32,
     free: Arc<Semaphore>,
     connections: Arc<Mutex<Vec<Connection>>>,
 }
 
 impl Readers {
     pub(super) fn open(path: &Path, count: usize) -> Result<Self, OpenError> {
-        let count = count.max(1);
+        let count = u32::try_from(count.max(1)).unwrap_or(1);
         let connections = (0..count).map(|_| schema::open_reader(path)).collect::<Result<_, _>>()?;
-        Ok(Self { free: Arc::new(Semaphore::new(count)), connections: Arc::new(Mutex::new(connections)) })
+        let free = Arc::new(Semaphore::new(count as usize));
+        Ok(Self { path: path.into(), count, free, connections: Arc::new(Mutex::new(connections)) })
     }
 
     /// Reads with one of the connections.
@@ -38,12 +41,14 @@ impl Readers {
         let permit = waited
             .map_err(|_| StoreError::unavailable("the index is too busy to read"))?
             .map_err(|_| StoreError::unavailable("the store is closing"))?;
-        let connections = Arc::clone(&self.connections);
+        let (connections, path) = (Arc::clone(&self.connections), Arc::clone(&self.path));
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let taken = connections.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(mut connection) = taken else {
-                return Err(StoreError::unavailable("the store is closing"));
+            // One is missing only if a read with it panicked.
+            let mut connection = match taken {
+                Some(connection) => connection,
+                None => schema::open_reader(&path).map_err(|error| StoreError::unavailable(error.to_string()))?,
             };
             let answer = read(&mut connection);
             connections.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
@@ -54,8 +59,7 @@ impl Readers {
 
     /// Refuses further reads, and closes the connections once those under way have ended.
     pub(super) async fn close(&self) {
-        let all = u32::try_from(self.connections.lock().unwrap_or_else(PoisonError::into_inner).len()).unwrap_or(1);
-        let _ended = timeout(WAIT, self.free.acquire_many(all)).await;
+        let _ended = timeout(WAIT, self.free.acquire_many(self.count)).await;
         self.free.close();
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

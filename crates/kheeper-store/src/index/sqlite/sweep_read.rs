@@ -13,8 +13,8 @@ pub(super) fn sweep_state(connection: &Connection, now: Timestamp) -> rusqlite::
     let meta = |name: &str| {
         connection.prepare_cached("SELECT value FROM meta WHERE name = ?1")?.query_row([name], |row| row.time(0))
     };
-    let live_contents = connection.query_row("SELECT count(*) FROM content", [], |row| row.number(0))?;
-    Ok(SweepState { now, committed_high: meta("committed_high")?, hold_until: meta("hold_until")?, live_contents })
+    let objects = connection.query_row("SELECT coalesce(sum(objects), 0) FROM namespace", [], |row| row.number(0))?;
+    Ok(SweepState { now, committed_high: meta("committed_high")?, hold_until: meta("hold_until")?, objects })
 }
 
 /// One page of contents, by id. A manifest that is damaged ends the page with its error.
