@@ -20,6 +20,7 @@ impl HostStore {
             key: request.key,
             attempt: request.attempt,
             began: request.began,
+            source: source.key,
             content: source.content,
             etag: source.etag,
             bytes: source.bytes,

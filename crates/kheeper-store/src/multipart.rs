@@ -53,7 +53,9 @@ impl HostStore {
             key: request.key,
             attempt: request.attempt,
             upload: request.upload,
+            began: self.store.now(),
             parts: request.parts,
+            object_bytes: request.object_bytes,
             precondition: request.precondition,
         };
         match self.store.commit(Change::CompleteUpload(change)).await? {

@@ -235,6 +235,8 @@ pub struct CompleteRequest {
     pub upload: ContentId,
     /// The parts it shall have.
     pub parts: Vec<CompletePart>,
+    /// Bytes that they must have together, if the client said; else [`crate::StoreError::Integrity`].
+    pub object_bytes: Option<u64>,
     /// The client's write.
     pub attempt: AttemptId,
     /// The condition on the key.

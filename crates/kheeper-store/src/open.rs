@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 
 use kheeper_model::id::day_number;
@@ -55,12 +56,14 @@ fn open_directory(options: &StoreOptions) -> Result<Shared, OpenError> {
     let now = options.clock.now();
     let days = [day_number(now), day_number(now.plus_secs(DAY_SECS))];
     let blobs = LocalBlobs::open(blobs_path.clone(), days).map_err(io_error(&blobs_path))?;
+    let latest = index.committed_high().max(now);
     let mut holder = [0; 16];
     OsRng.try_fill_bytes(&mut holder).map_err(|error| OpenError::Index(format!("no random bytes: {error}")))?;
     Ok(Shared {
         index: Arc::new(index),
         blobs: Arc::new(blobs),
         clock: Arc::clone(&options.clock),
+        latest_millis: AtomicI64::new(latest.as_millis()),
         admission: Admission::new(Arc::clone(&options.space), root.clone()),
         traffic: TrafficBuffer::default(),
         holder,
@@ -71,7 +74,15 @@ fn open_directory(options: &StoreOptions) -> Result<Shared, OpenError> {
 }
 
 fn make_directory(path: &Path) -> Result<(), OpenError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path))
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path))?;
+    // Each name that was made is durable in the directory that holds it.
+    for made in missing.iter().rev() {
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        directory::sync(parent).map_err(io_error(parent))?;
+    }
+    Ok(())
 }
 
 /// Takes `DATA/lock`, which the kernel lets go when the process ends, however it ends.
@@ -91,7 +102,7 @@ fn refuse_foreign(root: &Path, index_path: &Path) -> Result<(), OpenError> {
     if index_path.exists() {
         return Ok(());
     }
-    let ours = ["lock", "blobs", "lost+found", "admin.sock"];
+    let ours = ["lock", "blobs", "admin.sock", "tls", "lost+found"];
     for entry in fs::read_dir(root).map_err(io_error(root))? {
         let name = entry.map_err(io_error(root))?.file_name();
         if !ours.iter().any(|own| name == *own) {

@@ -5,7 +5,7 @@
 //! happened all the same.
 
 use bytes::{Bytes, BytesMut};
-use kheeper_model::limits::{INLINE_BYTES_MAX, PART_BYTES_MAX, PUT_BYTES_MAX};
+use kheeper_model::limits::{INLINE_BYTES_MAX, PART_BYTES_MAX, PUT_BYTES_MAX, REPLAY_BYTES_MAX};
 use kheeper_model::{ContentId, Crc64Nvme};
 
 use crate::blob::{BlobName, BlobSum, BlobWriter};
@@ -47,7 +47,9 @@ impl HostStore {
     /// Begins a PUT. Refuses at once what is refused already: a full disk, a precondition that does not hold.
     pub async fn begin_put(&self, object: NewObject) -> Result<PutWriter, StoreError> {
         self.check_owns(&object.key)?;
-        if !object.precondition.is_none() {
+        // A small body may be a replay of a write that was committed: only the commit knows the attempt.
+        let may_be_replayed = object.length.is_some_and(|length| length <= REPLAY_BYTES_MAX as u64);
+        if !object.precondition.is_none() && !may_be_replayed {
             let current = self.store.shared.index.object(&self.namespace.org, &object.key).await?;
             object.precondition.check(current.as_ref().map(|current| &current.etag))?;
         }
@@ -58,6 +60,10 @@ impl HostStore {
 
 impl PutWriter {
     pub(crate) async fn begin(host: &HostStore, target: Target, length: Option<u64>) -> Result<Self, StoreError> {
+        // What can never be committed must not be written first, again and again, by every retry.
+        if let Some(why) = host.store.shared.index.refuses_writes() {
+            return Err(StoreError::unavailable(why));
+        }
         let content = match &target {
             Target::Object(_) => ContentId::random(host.store.now()),
             Target::Part(part) => part.upload,

@@ -1,5 +1,6 @@
 //! A store: one data directory, its index and its blobs.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kheeper_model::{Clock, Namespace, NamespaceId, Timestamp};
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) index: Arc<dyn Index>,
     pub(crate) blobs: Arc<dyn BlobStore>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The latest time that the clock has shown; since before this process, as far as commits tell.
+    pub(crate) latest_millis: AtomicI64,
     pub(crate) admission: Admission,
     pub(crate) traffic: TrafficBuffer,
     /// Who we are to the leases: random, and new each time the store is opened.
@@ -78,9 +81,13 @@ impl Store {
         drop(self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
-    /// The index's clock.
+    /// The time at which something begins: the index's clock, but never earlier than it once showed.
+    ///
+    /// Writes are ordered by when they began. Were the clock set back, every overwrite would look like one that had
+    /// stalled for as long, and be committed hidden.
     pub fn now(&self) -> Timestamp {
-        self.shared.clock.now()
+        let now = self.shared.clock.now().as_millis();
+        Timestamp(self.shared.latest_millis.fetch_max(now, Ordering::Relaxed).max(now))
     }
 
     /// Reads and writes one namespace for `caller`, whose right to it each commit checks again.

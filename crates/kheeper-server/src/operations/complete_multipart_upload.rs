@@ -1,7 +1,7 @@
 //! `POST /bucket/key?uploadId=…`: one manifest and one version; no byte is rewritten. Repeated, it answers the same.
 
 use http::Response;
-use kheeper_model::{Checksum, ChecksumKind, ContentId, ObjectKey, limits};
+use kheeper_model::{Checksum, ChecksumKind};
 use kheeper_s3::operation::CompleteMultipartUpload;
 use kheeper_s3::xml::request::CompleteRequest as Document;
 use kheeper_s3::xml::response;
@@ -9,7 +9,7 @@ use kheeper_s3::{OperationKind, S3Error};
 use kheeper_store::{CompletePart, CompleteRequest, HostStore};
 
 use super::precondition;
-use crate::request::dispatch::{Call, commit, read};
+use crate::request::dispatch::{Call, commit};
 use crate::request::respond::{self, ResponseBody};
 
 pub(crate) async fn handle(
@@ -23,9 +23,6 @@ pub(crate) async fn handle(
     }
     let body = call.body.document(OperationKind::CompleteMultipartUpload, &call.headers).await?;
     let document = Document::parse(&body)?;
-    if let Some(promised) = complete.object_size {
-        check_size(&store, &complete.key, &complete.upload, &document, promised).await?;
-    }
     let parts = document.parts.into_iter().map(|part| CompletePart {
         number: part.part_number,
         etag: part.etag,
@@ -39,6 +36,7 @@ pub(crate) async fn handle(
         key: complete.key.clone(),
         upload: complete.upload,
         parts: parts.collect(),
+        object_bytes: complete.object_size,
         attempt: call.attempt,
         precondition: precondition::of(complete.precondition.clone()),
     };
@@ -52,28 +50,4 @@ pub(crate) async fn handle(
         &written.etag,
         checksum,
     )))
-}
-
-/// Holds `x-amz-mp-object-size` against the parts that are listed.
-async fn check_size(
-    store: &HostStore,
-    key: &ObjectKey,
-    upload: &ContentId,
-    document: &Document,
-    promised: u64,
-) -> Result<(), S3Error> {
-    let (mut after, mut found) = (0, 0);
-    loop {
-        let page = read(store.list_parts(key, upload, after, limits::LIST_PAGE_MAX)).await?;
-        let listed = |number| document.parts.binary_search_by_key(&number, |part| part.part_number).is_ok();
-        found += page.parts.iter().filter(|part| listed(part.number)).map(|part| part.bytes).sum::<u64>();
-        match page.next {
-            Some(next) => after = next,
-            None => break,
-        }
-    }
-    if found == promised {
-        return Ok(());
-    }
-    Err(S3Error::invalid_request(format!("The parts have {found} bytes, and x-amz-mp-object-size says {promised}.")))
 }

@@ -52,7 +52,7 @@ impl<'a> Call<'a> {
         let attempt = kheeper_trailer::attempt(&head.headers)?.unwrap_or_else(AttemptId::random);
         let query = Query::parse(head.uri.query())?;
         let headers = effective_headers(&query, &head.headers)?;
-        Ok(Self { app, identity, headers, body, meter, began: app.clock.now(), attempt })
+        Ok(Self { app, identity, headers, body, meter, began: app.store.now(), attempt })
     }
 }
 

@@ -102,6 +102,8 @@ pub struct CopyObject {
     pub attempt: AttemptId,
     /// When its request arrived.
     pub began: Timestamp,
+    /// The source's key: what a repeated copy must name again, whatever is current there by then.
+    pub source: ObjectKey,
     /// The content to share.
     pub content: ContentId,
     /// The source's ETag.
@@ -190,8 +192,12 @@ pub struct CompleteUpload {
     pub attempt: AttemptId,
     /// The upload.
     pub upload: ContentId,
+    /// When its request arrived.
+    pub began: Timestamp,
     /// The parts, as the client lists them.
     pub parts: Vec<CompletePart>,
+    /// Bytes that they must have together, if the client said.
+    pub object_bytes: Option<u64>,
     /// The condition.
     pub precondition: Precondition,
 }

@@ -15,6 +15,16 @@ pub enum ContentBody {
     Blobs(Manifest),
 }
 
+impl ContentBody {
+    /// The one blob of a body that has just been written; none where its bytes are in the index.
+    pub(crate) fn only_blob(&self) -> Option<BlobName> {
+        match self {
+            Self::Inline(_) => None,
+            Self::Blobs(manifest) => manifest.segments.first().map(|segment| segment.blob),
+        }
+    }
+}
+
 /// The blobs of a content, in the order of its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Manifest {

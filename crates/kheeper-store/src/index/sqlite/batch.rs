@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::authorize::Writer;
 use super::rows::RowExt as _;
+use crate::blob::BlobName;
 use crate::caller::Caller;
 use crate::error::StoreError;
 use crate::index::{Change, Ledger, Outcome};
@@ -15,6 +16,15 @@ use crate::index::{Change, Ledger, Outcome};
 const CLOCK_JUMP_MILLIS: i64 = 3_600_000;
 /// Seconds for which nothing is purged after the clock jumped ahead: time to notice, and to put it right.
 const HOLD_SECS_AFTER_JUMP: u64 = 24 * 3600;
+
+/// The blob that a change brings, which nothing else can name.
+fn new_blob(change: &Change) -> Option<BlobName> {
+    match change {
+        Change::PutObject(put) => put.body.only_blob(),
+        Change::PutPart(part) => Some(part.blob),
+        _ => None,
+    }
+}
 
 /// Why a change was not made.
 #[derive(Debug)]
@@ -68,6 +78,7 @@ impl<'c> Batch<'c> {
     pub(super) fn apply(&mut self, change: Change) -> Result<Outcome, ChangeError> {
         self.connection.prepare_cached("SAVEPOINT change")?.execute([])?;
         let changes_rights = matches!(change, Change::People(_) | Change::Host(_));
+        let blob = new_blob(&change);
         match self.make(change) {
             Ok(outcome) => {
                 self.connection.prepare_cached("RELEASE change")?.execute([])?;
@@ -85,6 +96,10 @@ impl<'c> Batch<'c> {
                 self.pending = Effects::default();
                 self.connection.prepare_cached("ROLLBACK TO change")?.execute([])?;
                 self.connection.prepare_cached("RELEASE change")?.execute([])?;
+                // Nothing will ever name the blob that came with it: sweep need not search for it.
+                if let Some(blob) = blob {
+                    self.condemn_blob(&blob)?;
+                }
                 Err(ChangeError::Refused(error))
             }
             Err(failed) => Err(failed),
@@ -180,7 +195,7 @@ impl<'c> Batch<'c> {
             .map(drop)
     }
 
-    /// Someone lost a right: every server drops what it remembers about callers.
+    /// Someone's rights changed: every server drops what it remembers about callers.
     pub(super) fn bump_auth_epoch(&self) -> rusqlite::Result<()> {
         self.set_meta("auth_epoch", self.meta("auth_epoch")? + 1)
     }

@@ -34,6 +34,10 @@ impl Batch<'_> {
             HostChange::RevokeKeys { caller, namespace } => {
                 let host = self.owned_host(&caller, &namespace)?;
                 self.revoke_keys_of(&host.host_id, None)?;
+                // Nor may a join token that was made before bring a key back.
+                self.connection
+                    .prepare_cached("DELETE FROM join_token WHERE host_id = ?1 AND used_by IS NULL")?
+                    .execute([&host.host_id])?;
                 self.host_outcome(&namespace)
             }
             HostChange::Delete { caller, namespace, mode } => self.delete_host(&caller, &namespace, mode),
@@ -113,13 +117,11 @@ impl Batch<'_> {
             .optional()?;
         let (expires_at, used_by, host_id, joined_before, namespace): (_, _, _, bool, _) =
             found.ok_or(StoreError::JoinTokenInvalid)?;
-        if expires_at < self.now {
-            return Err(StoreError::JoinTokenExpired.into());
-        }
         match used_by {
             Some(by) if by != key.key_id.as_str() => return Err(StoreError::JoinTokenUsed.into()),
-            // The same key may ask again, in case the first answer was lost; nothing changes twice.
-            Some(_) => {}
+            // The same key may ask again, in case the first answer was lost, however late; nothing changes twice.
+            Some(_) => self.insert_key(host_id.as_str(), key, KeyState::Active)?,
+            None if expires_at < self.now => return Err(StoreError::JoinTokenExpired.into()),
             None => {
                 match self.host_row(&namespace)?.state {
                     HostState::Deleted => return Err(StoreError::HostState("deleted").into()),

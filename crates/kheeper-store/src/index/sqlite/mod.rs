@@ -41,10 +41,16 @@ use crate::error::{OpenError, StoreError};
 use crate::object::{ListPage, ObjectMeta, PartPage, UploadPage, UploadQuery};
 use crate::usage::Month;
 
+/// Connections that look up callers.
+const CALLER_READERS: usize = 2;
+
 /// The index in one SQLite file.
 pub(crate) struct SqliteIndex {
     writer: Writer,
     readers: Readers,
+    /// Who is calling, and whether anything was revoked, is asked for every request: no listing may stand in its way.
+    caller_readers: Readers,
+    committed_high: Timestamp,
     clock: Arc<dyn Clock>,
 }
 
@@ -58,9 +64,17 @@ impl SqliteIndex {
     ) -> Result<Self, OpenError> {
         let connection = schema::open_writer(path)?;
         let checkpointer = Checkpointer::start(schema::open_checkpointer(path)?)?;
+        let high = "SELECT value FROM meta WHERE name = 'committed_high'";
+        let committed_high = connection.query_row(high, [], |row| row.get(0)).map_err(schema::index_error)?;
         let readers = Readers::open(path, readers)?;
+        let caller_readers = Readers::open(path, CALLER_READERS)?;
         let writer = Writer::start(connection, checkpointer, Arc::clone(&clock), retention_secs)?;
-        Ok(Self { writer, readers, clock })
+        Ok(Self { writer, readers, caller_readers, committed_high: Timestamp(committed_high), clock })
+    }
+
+    /// The highest time that had been committed when the index was opened.
+    pub(crate) fn committed_high(&self) -> Timestamp {
+        self.committed_high
     }
 }
 
@@ -127,12 +141,12 @@ impl Index for SqliteIndex {
 
     async fn caller(&self, key_id: &KeyId, subject: &CallerId) -> Result<Option<CallerRecord>, StoreError> {
         let (key_id, subject) = (key_id.clone(), subject.clone());
-        self.readers.read(move |connection| people_read::caller(connection, &key_id, &subject)).await
+        self.caller_readers.read(move |connection| people_read::caller(connection, &key_id, &subject)).await
     }
 
     async fn auth_epoch(&self) -> Result<u64, StoreError> {
         let sql = "SELECT value FROM meta WHERE name = 'auth_epoch'";
-        let read = self.readers.read(move |c| c.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)));
+        let read = self.caller_readers.read(move |c| c.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)));
         read.await.map(rows::uint)
     }
 
@@ -227,5 +241,6 @@ impl Index for SqliteIndex {
     async fn close(&self) {
         self.writer.close().await;
         self.readers.close().await;
+        self.caller_readers.close().await;
     }
 }

@@ -218,6 +218,8 @@ CREATE TABLE usage_delta (
     uploading_bytes INTEGER NOT NULL
 );
 
+CREATE INDEX usage_delta_by_namespace ON usage_delta (namespace_no);
+
 CREATE TABLE usage_hour (
     namespace_no    INTEGER NOT NULL,
     hour            INTEGER NOT NULL,

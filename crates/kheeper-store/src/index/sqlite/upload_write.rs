@@ -12,7 +12,7 @@ use super::object_write::NewVersion;
 use super::rows::{RowExt as _, content_bytes, crc_bits, int, json};
 use crate::blob::BlobName;
 use crate::caller::Caller;
-use crate::error::StoreError;
+use crate::error::{IntegrityFailure, StoreError};
 use crate::index::{AbortUpload, CompleteUpload, CreateUpload, Ledger, Manifest, Outcome, PutPart};
 use crate::multipart_checksum::{self, PartSums};
 use crate::object::{CompletePart, Written};
@@ -78,6 +78,7 @@ impl Batch<'_> {
             .with(&put.crc64nvme.0.to_be_bytes())
             .bytes();
         if let Some(answer) = self.earlier_answer(namespace_no, &put.attempt, fingerprint)? {
+            self.condemn_blob(&put.blob)?;
             return Ok(answer);
         }
         let upload = self.upload(namespace_no, &put.key, &put.upload)?;
@@ -139,6 +140,10 @@ impl Batch<'_> {
             return Ok(answer.ok_or(StoreError::NoSuchUpload)?.into_outcome()?);
         }
         let (listed, unlisted) = self.choose_parts(&complete)?;
+        let found: u64 = listed.iter().map(|part| part.sums.bytes).sum();
+        if let Some(declared) = complete.object_bytes.filter(|declared| *declared != found) {
+            return Err(StoreError::Integrity(IntegrityFailure::Length { declared, received: found }).into());
+        }
         let uploading_bytes: u64 = listed.iter().chain(&unlisted).map(|part| part.sums.bytes).sum();
         let manifest = Manifest::new(listed.iter().map(|part| (part.blob, part.sums.bytes)));
         let sums: Vec<PartSums> = listed.into_iter().map(|part| part.sums).collect();
@@ -148,7 +153,7 @@ impl Batch<'_> {
             content: complete.upload,
             bytes: manifest.bytes(),
             etag: multipart_checksum::etag(&sums),
-            began: self.now,
+            began: complete.began,
             part_count: u32::try_from(sums.len()).ok(),
             checksum: multipart_checksum::checksum(upload.checksum, &sums),
             headers: upload.headers,
@@ -323,8 +328,9 @@ fn check_part(listed: &CompletePart, part: &Part) -> Result<(), StoreError> {
     let agrees = |named: &kheeper_model::Checksum| match named.algorithm {
         ChecksumAlgorithm::Crc64nvme => named.value == part.sums.crc64nvme.to_base64(),
         algorithm => match &part.sums.checksum {
-            Some(ours) if ours.algorithm == algorithm => ours.value == named.value,
-            _ => true,
+            Some(ours) => ours.algorithm == algorithm && ours.value == named.value,
+            // What cannot be compared is not the part that was named.
+            None => false,
         },
     };
     if same_etag && listed.checksums.iter().all(agrees) { Ok(()) } else { Err(StoreError::InvalidPart(part.number)) }

@@ -26,8 +26,12 @@ async fn a_join_token_is_bound_to_the_first_key_that_used_it() {
     assert_eq!((joined.host_id.clone(), joined.state), (invited.id, HostState::Active));
     assert_eq!(fixture.store.join([7; 32], new_key(2)).await.unwrap(), joined);
     assert!(matches!(fixture.store.join([7; 32], new_key(3)).await, Err(StoreError::JoinTokenUsed)));
+    let unused = namespace("web-02");
+    fixture.store.create_host(&fixture.owner, &unused, HostCredential::JoinToken(token(6))).await.unwrap();
     fixture.clock.advance_secs(3601);
-    assert!(matches!(fixture.store.join([7; 32], new_key(2)).await, Err(StoreError::JoinTokenExpired)));
+    assert!(matches!(fixture.store.join([6; 32], new_key(4)).await, Err(StoreError::JoinTokenExpired)));
+    // Whoever joined in time and lost the answer may still ask for it.
+    assert_eq!(fixture.store.join([7; 32], new_key(2)).await.unwrap(), joined);
     let again = fixture.store.create_host(&fixture.owner, &name, HostCredential::JoinToken(token(9))).await;
     assert!(matches!(again, Err(StoreError::NameTaken)));
 }
@@ -143,4 +147,17 @@ async fn the_newest_base_backup_and_object_are_known_without_a_search() {
     host.delete(&sentinel(2)).await;
     assert_eq!(record().await.last_base_backup_at, Some(first));
     assert_eq!(record().await.last_object_at, Some(wal));
+}
+
+#[tokio::test]
+async fn revoking_a_host_ends_its_unused_join_token_and_its_used_one() {
+    let fixture = fixture().await;
+    let name = namespace("web-01");
+    fixture.store.create_host(&fixture.owner, &name, HostCredential::JoinToken(token(7))).await.unwrap();
+    fixture.store.revoke_host_keys(&fixture.owner, &name).await.unwrap();
+    assert!(matches!(fixture.store.join([7; 32], new_key(2)).await, Err(StoreError::JoinTokenInvalid)));
+    fixture.store.rejoin_host(&fixture.owner, &name, token(8)).await.unwrap();
+    fixture.store.join([8; 32], new_key(3)).await.unwrap();
+    fixture.store.revoke_host_keys(&fixture.owner, &name).await.unwrap();
+    assert!(matches!(fixture.store.join([8; 32], new_key(3)).await, Err(StoreError::KeyRevoked)));
 }

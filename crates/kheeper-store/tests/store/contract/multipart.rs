@@ -42,6 +42,7 @@ fn complete(name: &str, upload: ContentId, parts: &[CompletePart]) -> CompleteRe
         upload,
         parts: parts.to_vec(),
         attempt: AttemptId::random(),
+        object_bytes: None,
         precondition: Precondition::NONE,
     }
 }

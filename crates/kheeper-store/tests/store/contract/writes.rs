@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use kheeper_model::{AttemptId, Crc64Nvme, ETag};
-use kheeper_store::{ETagMatch, FsckOptions, IntegrityFailure, Precondition, Space, SpaceProbe, StoreError};
+use kheeper_store::{ETagMatch, FsckOptions, IntegrityFailure, Precondition, Space, SpaceProbe, Store, StoreError};
 
-use crate::fixture::{NOON, fixture, fixture_with, integrity, key, new_object, payload};
+use crate::fixture::{Fixture, NOON, fixture, fixture_with, integrity, key, new_object, options, payload};
 
 #[tokio::test]
 async fn bytes_that_differ_from_their_declaration_are_never_committed() {
@@ -95,6 +95,50 @@ async fn a_stalled_put_does_not_bury_its_retry() {
     let record = fixture.store.host(host.store.namespace()).await.unwrap().unwrap();
     assert_eq!((record.objects, record.current_bytes, record.hidden_bytes), (1, 4, 10));
     fixture.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_hides_no_overwrite() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    host.put_new(new_object("web-01/a", fixture.store.now()), b"before").await.unwrap();
+    fixture.clock.set(NOON.minus_secs(3600));
+    host.put_new(new_object("web-01/a", fixture.store.now()), b"after").await.unwrap();
+    assert_eq!(host.read("web-01/a").await.unwrap(), b"after");
+    // Also by a server that was started after the clock was set back.
+    let Fixture { directory, clock, store, owner } = fixture;
+    store.close().await;
+    let reopened = Store::open(options(&directory, &clock)).await.unwrap();
+    assert!(reopened.now() >= NOON, "it begins no earlier than what was committed");
+    let fixture = Fixture { directory, clock, store: reopened, owner };
+    fixture.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_refused_or_repeated_write_leaves_no_orphan() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    let bytes = vec![7; 100_000];
+    let mut object = new_object("web-01/a", NOON);
+    host.put_new(object.clone(), &bytes).await.unwrap();
+    host.put_new(object.clone(), &bytes).await.unwrap();
+    object.attempt = AttemptId::random();
+    object.precondition = Precondition::absent();
+    assert!(matches!(host.put_new(object, &bytes).await, Err(StoreError::PreconditionFailed)));
+    let report = fixture.store.fsck(FsckOptions::default()).await.unwrap();
+    assert_eq!((report.contents, report.orphan_blobs), (1, 0));
+    fixture.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_replayed_conditional_write_gets_its_first_answer() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    let mut object = new_object("web-01/a", NOON);
+    object.length = Some(5);
+    object.precondition = Precondition::absent();
+    let first = host.put_new(object.clone(), b"bytes").await.unwrap();
+    assert_eq!(host.put_new(object, b"bytes").await.unwrap(), first);
 }
 
 #[tokio::test]
