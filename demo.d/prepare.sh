@@ -76,9 +76,6 @@ install_packages() { # PACKAGE… : quietly, into log/install.log
     fi
 }
 
-# ./test has debug builds already and shows them off instead of building twice.
-PROFILE=${KHEEPER_DEMO_PROFILE:-release}
-
 # Runs the installation and the build side by side and says every few seconds how far they are.
 install_and_build() {
     local wanted start
@@ -94,10 +91,10 @@ install_and_build() {
         note "Installed already: $("$(postgres_bin)/postgres" --version), and the archiver."
         INSTALL=
     fi
-    typed "$(id -un)" cargo build --profile "$PROFILE" --locked -p kheeper -p kheeper-server
+    [ -n "${KHEEPER_DEMO_PROGRAMS:-}" ] || typed "$(id -un)" cargo build --release --locked -p kheeper -p kheeper-server
     # A C compiler that is being installed has to be there before the build asks for it.
     case " ${wanted[*]:-} " in *" gcc "*) wait_for_install "$start" ;; esac
-    cargo build --profile "$PROFILE" --locked -p kheeper -p kheeper-server --message-format short >"$RUN/log/build.log" 2>&1 </dev/null &
+    build >"$RUN/log/build.log" 2>&1 </dev/null &
     BUILD=$!
 
     local total compiled said=0
@@ -116,6 +113,12 @@ install_and_build() {
     mv "$RUN/log/build.log" "$RUN/log/build.txt" # `fail` need not show it any more
     BUILD_SECONDS=$(seconds_since "$start")
     note "Everything is there after $BUILD_SECONDS s. From here on it is the demo's own time."
+}
+
+# Becomes cargo. ./test has built the programs already, and says where.
+build() {
+    if [ -n "${KHEEPER_DEMO_PROGRAMS:-}" ]; then exit; fi
+    exec cargo build --release --locked -p kheeper -p kheeper-server --message-format short
 }
 
 wait_for_install() { # START
@@ -149,8 +152,8 @@ fi
 # PostgreSQL refuses to run as root, and may not be able to read a checkout in root's home: the programs are installed
 # where both can.
 install_programs() {
-    local built
-    built=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/${PROFILE/dev/debug}
+    local built=${KHEEPER_DEMO_PROGRAMS:-}
+    [ -n "$built" ] || built=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
     typed "$(id -un)" install "$built/kheeper" "$built/kheeper-server" "$RUN/bin"
     install -m 0755 "$built/kheeper" "$built/kheeper-server" "$RUN/bin/"
     if [ "$ARCHIVER" = walg ]; then
