@@ -27,6 +27,7 @@ mod space;
 mod store;
 mod sweep;
 mod upkeep;
+mod upload;
 mod usage;
 
 pub use caller::{Caller, CallerId, CallerRecord, CallerSubject, DeleteHost, HostCredential, NewJoinToken, NewKey};
@@ -36,9 +37,8 @@ pub use get::{ContentStream, ObjectHandle, ReadStore};
 pub use host_store::HostStore;
 pub use index::KeyOwner;
 pub use object::{
-    CompletePart, CompleteRequest, CopyRequest, Deleted, ETagMatch, Integrity, ListEntry, ListPage, ListQuery,
-    ListedObject, NewObject, NewPart, NewUpload, ObjectMeta, PartPage, PartRecord, Precondition, UploadCursor,
-    UploadEntry, UploadPage, UploadQuery, UploadRecord, Written,
+    CopyRequest, Deleted, ETagMatch, Integrity, ListEntry, ListPage, ListQuery, ListedObject, NewObject, ObjectMeta,
+    Precondition, Written,
 };
 pub use options::{Background, FileSystemSpace, Space, SpaceProbe, StoreOptions};
 pub use put::PutWriter;
@@ -46,4 +46,8 @@ pub use scope::ReadScope;
 pub use space::SpaceReport;
 pub use store::{Health, Store};
 pub use sweep::SweepReport;
+pub use upload::{
+    CompletePart, CompleteRequest, NewPart, NewUpload, PartPage, PartRecord, UploadCursor, UploadEntry, UploadPage,
+    UploadQuery, UploadRecord,
+};
 pub use usage::{Month, NotAMonth, Traffic};

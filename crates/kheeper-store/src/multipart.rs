@@ -7,8 +7,9 @@ use crate::control::unexpected;
 use crate::error::StoreError;
 use crate::host_store::HostStore;
 use crate::index::{AbortUpload, Change, CompleteUpload, CreateUpload, Outcome};
-use crate::object::{CompleteRequest, NewPart, NewUpload, PartPage, UploadPage, UploadQuery, Written};
+use crate::object::Written;
 use crate::put::{PutWriter, Target};
+use crate::upload::{CompleteRequest, NewPart, NewUpload, PartPage, UploadPage, UploadQuery};
 
 impl HostStore {
     /// Begins an upload.

@@ -13,8 +13,9 @@ use crate::control::unexpected;
 use crate::error::{IntegrityFailure, StoreError};
 use crate::host_store::HostStore;
 use crate::index::{Change, ContentBody, Manifest, Outcome, PutObject, PutPart};
-use crate::object::{Integrity, NewObject, NewPart, Written};
+use crate::object::{Integrity, NewObject, Written};
 use crate::space::Admitted;
+use crate::upload::NewPart;
 
 /// What the bytes will be.
 pub(crate) enum Target {

@@ -4,6 +4,8 @@
 //! retries as suits its engine, and passes the suite in `contract.rs`.
 
 mod change;
+mod change_people;
+mod change_upkeep;
 mod content;
 mod read;
 pub(crate) mod sqlite;
@@ -13,9 +15,10 @@ use kheeper_model::api::{HostRecord, KeyRecord, OrgRecord, UsageRecord, UserReco
 use kheeper_model::{ContentId, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp, UserId};
 
 pub use change::{
-    AbortUpload, Change, CompleteUpload, CopyObject, CreateUpload, DeleteObjects, HostChange, KeyOwner, Lease,
-    LeaseName, Outcome, PeopleChange, PutObject, PutPart, SweepChange, TrafficDelta, UsageChange,
+    AbortUpload, Change, CompleteUpload, CopyObject, CreateUpload, DeleteObjects, Outcome, PutObject, PutPart,
 };
+pub use change_people::{HostChange, KeyOwner, PeopleChange};
+pub use change_upkeep::{Lease, LeaseName, SweepChange, TrafficDelta, UsageChange};
 pub use content::{ContentBody, Manifest, Segment};
 pub(crate) use read::successor;
 pub use read::{
@@ -25,7 +28,8 @@ pub use read::{
 use crate::blob::BlobName;
 use crate::caller::{CallerId, CallerRecord};
 use crate::error::StoreError;
-use crate::object::{ListPage, ObjectMeta, PartPage, UploadPage, UploadQuery};
+use crate::object::{ListPage, ObjectMeta};
+use crate::upload::{PartPage, UploadPage, UploadQuery};
 use crate::usage::Month;
 
 /// All metadata.

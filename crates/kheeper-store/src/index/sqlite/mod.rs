@@ -38,7 +38,8 @@ use super::{BlobRefPage, Change, ContentBody, ContentPage, Index, LedgerAudit, L
 use crate::blob::BlobName;
 use crate::caller::{CallerId, CallerRecord};
 use crate::error::{OpenError, StoreError};
-use crate::object::{ListPage, ObjectMeta, PartPage, UploadPage, UploadQuery};
+use crate::object::{ListPage, ObjectMeta};
+use crate::upload::{PartPage, UploadPage, UploadQuery};
 use crate::usage::Month;
 
 /// Connections that look up callers.

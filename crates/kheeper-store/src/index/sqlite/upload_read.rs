@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::rows::{RowExt as _, content_bytes};
 use crate::index::{Range, successor};
-use crate::object::{PartPage, PartRecord, UploadCursor, UploadEntry, UploadPage, UploadQuery, UploadRecord};
+use crate::upload::{PartPage, PartRecord, UploadCursor, UploadEntry, UploadPage, UploadQuery, UploadRecord};
 
 const SELECT_UPLOAD: &str = "
     SELECT u.content_id, u.key, u.created_at, u.headers, u.checksum_algorithm, u.checksum_kind

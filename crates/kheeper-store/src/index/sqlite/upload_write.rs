@@ -15,7 +15,8 @@ use crate::caller::Caller;
 use crate::error::{IntegrityFailure, StoreError};
 use crate::index::{AbortUpload, CompleteUpload, CreateUpload, Ledger, Manifest, Outcome, PutPart};
 use crate::multipart_checksum::{self, PartSums};
-use crate::object::{CompletePart, Written};
+use crate::object::Written;
+use crate::upload::CompletePart;
 
 /// An upload's row, as a change needs it.
 struct Upload {

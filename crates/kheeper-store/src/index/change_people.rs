@@ -1,0 +1,150 @@
+//! Changes to who there is: users, keys, orgs, hosts.
+
+use kheeper_model::api::KeyState;
+use kheeper_model::{HostId, KeyId, Namespace, OrgName, Timestamp, UserId, UserName};
+
+use crate::caller::{Caller, DeleteHost, HostCredential, NewJoinToken, NewKey};
+
+/// Whom a key speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyOwner {
+    /// A user.
+    User(UserId),
+    /// A host.
+    Host(HostId),
+}
+
+impl KeyOwner {
+    /// The id as text, which is the subject of its tokens.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::User(id) => id.as_str(),
+            Self::Host(id) => id.as_str(),
+        }
+    }
+}
+
+/// Users, their keys, and orgs. The operator's, but for creating an org.
+#[derive(Debug, Clone)]
+pub enum PeopleChange {
+    /// A new user.
+    CreateUser(UserName),
+    /// Refuses, or accepts again, all keys of a user.
+    SetUserDisabled(UserId, bool),
+    /// A key of a user or host.
+    RegisterKey {
+        /// Whose.
+        owner: KeyOwner,
+        /// The key.
+        key: NewKey,
+        /// Active or pending.
+        state: KeyState,
+    },
+    /// A user's key, by a registration token that counts once.
+    UseRegistration {
+        /// The token's id.
+        jti: String,
+        /// When the token ends, after which its id may be forgotten.
+        expires_at: Timestamp,
+        /// Whose.
+        user: UserId,
+        /// The key.
+        key: NewKey,
+    },
+    /// A pending key has proved itself.
+    ActivateKey(KeyId),
+    /// Refuses a key for ever.
+    RevokeKey(KeyId),
+    /// A new org.
+    CreateOrg {
+        /// Its owner.
+        owner: UserId,
+        /// Its name.
+        name: OrgName,
+    },
+}
+
+/// Hosts and their namespaces: an owner's, but for join and resume.
+#[derive(Debug, Clone)]
+pub enum HostChange {
+    /// A new host with a namespace of its own.
+    Create {
+        /// An owner.
+        caller: Caller,
+        /// Its org and name.
+        namespace: Namespace,
+        /// How it proves who it is.
+        credential: HostCredential,
+    },
+    /// A machine shows a join token.
+    Join {
+        /// SHA-256 of the token's secret.
+        secret_sha256: [u8; 32],
+        /// Its new key.
+        key: NewKey,
+    },
+    /// A new join token for a host.
+    Rejoin {
+        /// An owner.
+        caller: Caller,
+        /// Which host.
+        namespace: Namespace,
+        /// The token.
+        token: NewJoinToken,
+    },
+    /// A rejoined host may write again. An owner's, or its own.
+    Resume {
+        /// Who says so.
+        caller: Caller,
+        /// Which host.
+        namespace: Namespace,
+    },
+    /// Refuses, or accepts again, the keys of a host.
+    SetDisabled {
+        /// An owner.
+        caller: Caller,
+        /// Which host.
+        namespace: Namespace,
+        /// Whether they are refused.
+        disabled: bool,
+    },
+    /// Refuses all present keys of a host for ever.
+    RevokeKeys {
+        /// An owner.
+        caller: Caller,
+        /// Which host.
+        namespace: Namespace,
+    },
+    /// Closes a host's namespace.
+    Delete {
+        /// An owner.
+        caller: Caller,
+        /// Which host.
+        namespace: Namespace,
+        /// Whether its backups may go along.
+        mode: DeleteHost,
+    },
+    /// Opens a deleted host's namespace again.
+    Undelete {
+        /// An owner.
+        caller: Caller,
+        /// Which host.
+        namespace: Namespace,
+    },
+    /// Changes for how long overwritten and deleted versions are kept.
+    SetRetention {
+        /// An owner.
+        caller: Caller,
+        /// Which host.
+        namespace: Namespace,
+        /// Seconds.
+        secs: u64,
+    },
+    /// Changes how many bytes the namespace may hold; none is no limit.
+    SetQuota {
+        /// Which host.
+        namespace: Namespace,
+        /// Bytes.
+        bytes: Option<u64>,
+    },
+}

@@ -1,0 +1,70 @@
+//! Changes that the store makes by itself: metering and sweep.
+
+use kheeper_model::{ContentId, NamespaceId};
+
+use crate::blob::BlobName;
+use crate::usage::Traffic;
+
+/// Metering.
+#[derive(Debug, Clone)]
+pub enum UsageChange {
+    /// Adds traffic to the present hour.
+    Traffic(Vec<TrafficDelta>),
+    /// Folds deltas up to now into hours.
+    Fold(Lease),
+    /// Says that the clock goes on, so that an idle store is not taken for one whose clock jumped.
+    Heartbeat,
+}
+
+/// Traffic of one namespace.
+#[derive(Debug, Clone)]
+pub struct TrafficDelta {
+    /// Whose.
+    pub namespace: NamespaceId,
+    /// How much.
+    pub traffic: Traffic,
+}
+
+/// What one process at a time may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LeaseName {
+    /// Removing what nothing refers to.
+    Sweep,
+    /// Folding usage.
+    Fold,
+}
+
+/// Proof that this process is the one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// What for.
+    pub name: LeaseName,
+    /// Counts the holders; an older epoch changes nothing any more.
+    pub epoch: u64,
+}
+
+/// Removal of what nothing refers to. Each is bounded, and says how many rows it worked on.
+#[derive(Debug, Clone)]
+pub enum SweepChange {
+    /// Takes or extends a lease.
+    TakeLease {
+        /// Which.
+        name: LeaseName,
+        /// Who asks.
+        holder: [u8; 16],
+        /// Seconds it shall last.
+        secs: u64,
+    },
+    /// Removes hidden versions whose time is over, and condemns contents that nothing refers to any more.
+    PurgeVersions(Lease, u64),
+    /// Hides what deleted namespaces still hold, when their time is over, and frees their names.
+    CloseNamespaces(Lease, u64),
+    /// Gives idle uploads up, and forgets completed ones and old attempts.
+    ExpireUploads(Lease, u64),
+    /// Condemns blobs that nothing refers to.
+    CondemnBlobs(Lease, Vec<BlobName>),
+    /// Forgets condemned contents whose blobs are gone.
+    ForgetContents(Lease, Vec<ContentId>),
+    /// Forgets condemned blobs that are gone.
+    ForgetBlobs(Lease, Vec<BlobName>),
+}
