@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use clap::ValueEnum;
+use rustix::process::Signal;
 
 use crate::exit_code::ExitCode;
 use crate::output;
@@ -33,7 +34,8 @@ pub(crate) enum Fetcher {
 }
 
 impl Fetcher {
-    fn absent(self) -> i32 {
+    /// The status by which it says that the file is not in the archive.
+    pub(crate) fn absent(self) -> i32 {
         match self {
             Self::Walg => 74,
             Self::Barman => 1,
@@ -79,6 +81,8 @@ pub(crate) fn finish(fetcher: Fetcher, status: ExitStatus, mode: Mode) -> ExitCo
 fn exit_code(fetcher: Fetcher, status: ExitStatus, mode: Mode) -> ExitCode {
     match (mode, status.code()) {
         (_, Some(0)) => ExitCode::Success,
+        // A signal's status would stop a standby, which must go on asking; but for the one that PostgreSQL sends itself.
+        (Mode::Standby, None) if status.signal() != Some(Signal::TERM.as_raw()) => ExitCode::Other(1),
         (Mode::Standby, _) => passed_through(status),
         (Mode::UntilEnd, Some(code)) if code == fetcher.absent() => passed_through(status),
         (Mode::UntilEnd, _) => STOP,
@@ -144,6 +148,11 @@ mod tests {
         assert_eq!(number(Fetcher::Walg, exited(74), Mode::Standby), 74);
         assert_eq!(number(Fetcher::Barman, exited(4), Mode::Standby), 4);
         assert_eq!(number(Fetcher::Walg, killed(15), Mode::Standby), 143);
+        assert_eq!(
+            number(Fetcher::Walg, killed(9), Mode::Standby),
+            1,
+            "the kernel killed it, and nobody asked us to end"
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! `kheeper exec [--recovery TOOL] -- CMD…`, and how other programs are run.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ use crate::recovery::{self, Fetcher, Mode};
 
 /// How long a program that was asked to end may take before it is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A status of barman's that is not "absent" (its "general error").
+const NOT_ABSENT: i32 = 4;
 
 /// Settings of the AWS SDKs that would lead a program past the proxy, or make it ask for credentials.
 const REMOVED: [&str; 8] = [
@@ -56,8 +60,32 @@ pub(crate) fn run(args: ExecArgs, global: &GlobalArgs) -> anyhow::Result<ExitCod
     let path = words.next().ok_or_else(|| Failure::usage("no program is named"))?;
     let program = Program { path, arguments: words.collect(), settings };
     let Some(fetcher) = args.recovery else { return become_program(program) };
-    let status = super::block_on(run_and_wait(program))?;
-    Ok(recovery::finish(fetcher, status, Mode::of_this_process()))
+    let mode = Mode::of_this_process();
+    let status = super::block_on(run_and_confirm(program, fetcher, mode))?;
+    Ok(recovery::finish(fetcher, status, mode))
+}
+
+/// Runs a fetching program, and asks barman twice before its word that there is no more WAL counts.
+///
+/// barman-cloud-wal-restore exits with 1 where the file is absent, and so does Python where it cannot even begin, for
+/// instance without boto3 after an upgrade. With `--test` it only looks whether it can reach the archive.
+async fn run_and_confirm(program: Program, fetcher: Fetcher, mode: Mode) -> anyhow::Result<ExitStatus> {
+    let status = run_and_wait(&program).await?;
+    let says_absent = mode == Mode::UntilEnd && fetcher == Fetcher::Barman && status.code() == Some(fetcher.absent());
+    if !says_absent || Path::new(&program.path).file_name() != Some(OsStr::new("barman-cloud-wal-restore")) {
+        return Ok(status);
+    }
+    let Program { path, mut arguments, settings } = program;
+    arguments.insert(0, "--test".into());
+    let reached = run_and_wait(&Program { path, arguments, settings }).await?;
+    if reached.success() {
+        return Ok(status);
+    }
+    output::say(format_args!(
+        "kheeper: barman said that there is no such WAL, and then that it cannot ask ({reached})"
+    ));
+    // Whatever it was: not the one status that may end recovery.
+    Ok(ExitStatus::from_raw(NOT_ABSENT << 8))
 }
 
 /// Another program, its arguments, and what it finds in its environment beside what we have in ours.
@@ -99,7 +127,7 @@ pub(crate) fn become_program(program: Program) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs the program to its end. The signals that ask us to end go on to it.
-pub(crate) async fn run_and_wait(program: Program) -> anyhow::Result<ExitStatus> {
+pub(crate) async fn run_and_wait(program: &Program) -> anyhow::Result<ExitStatus> {
     // Listening before the program starts: a signal in between must not be lost, nor end us alone.
     let mut terminate = unix::signal(SignalKind::terminate())?;
     let mut interrupt = unix::signal(SignalKind::interrupt())?;
@@ -143,19 +171,19 @@ mod tests {
     async fn a_program_sees_its_settings_and_not_what_would_mislead_it() {
         let mut program = shell(r#"test "$AWS_ENDPOINT" = http://127.0.0.1:5000 && test -z "$AWS_PROFILE""#);
         program.settings = vec![("AWS_ENDPOINT", "http://127.0.0.1:5000".to_owned())];
-        assert_eq!(run_and_wait(program).await.unwrap().code(), Some(0));
+        assert_eq!(run_and_wait(&program).await.unwrap().code(), Some(0));
     }
 
     #[tokio::test]
     async fn the_programs_status_comes_back() {
-        assert_eq!(run_and_wait(shell("exit 74")).await.unwrap().code(), Some(74));
-        assert_eq!(run_and_wait(shell("kill -9 $$")).await.unwrap().code(), None);
+        assert_eq!(run_and_wait(&shell("exit 74")).await.unwrap().code(), Some(74));
+        assert_eq!(run_and_wait(&shell("kill -9 $$")).await.unwrap().code(), None);
     }
 
     #[tokio::test]
     async fn a_program_that_is_not_there_says_what_to_do() {
         let program = Program { path: "/nonexistent/wal-g".into(), arguments: Vec::new(), settings: Vec::new() };
-        let error = run_and_wait(program).await.unwrap_err().to_string();
+        let error = run_and_wait(&program).await.unwrap_err().to_string();
         assert!(error.contains("is it installed"), "{error}");
     }
 }

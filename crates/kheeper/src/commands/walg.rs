@@ -40,7 +40,7 @@ pub(crate) fn run(args: WalgArgs, global: &GlobalArgs) -> anyhow::Result<ExitCod
     if patience != Patience::Recovery {
         return become_program(program);
     }
-    let status = super::block_on(run_and_wait(program))?;
+    let status = super::block_on(run_and_wait(&program))?;
     Ok(recovery::finish(Fetcher::Walg, status, Mode::of_this_process()))
 }
 
