@@ -22,6 +22,8 @@ mod object;
 mod open;
 mod options;
 mod put;
+#[cfg(test)]
+mod put_faults;
 mod scope;
 mod space;
 mod store;

@@ -106,3 +106,43 @@ async fn an_abandoned_body_leaves_no_file() {
         tokio::task::yield_now().await;
     }
 }
+
+/// Polls a future so many times, and then drops it: a request whose client went away at some `await`.
+async fn poll_only<F: Future>(future: F, times: usize) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    let mut polls = 0;
+    std::future::poll_fn(|context| match (polls, future.as_mut().poll(context)) {
+        (_, std::task::Poll::Ready(output)) => std::task::Poll::Ready(Some(output)),
+        (polled, _) if polled >= times => std::task::Poll::Ready(None),
+        _ => {
+            polls += 1;
+            std::task::Poll::Pending
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_that_is_dropped_at_any_await_is_whole_or_absent_and_its_retry_succeeds() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    for (size, name) in [(100, "web-01/small"), (3 << 20, "web-01/large")] {
+        let mut finished = false;
+        let mut polls = 0;
+        while !finished && polls < 200 {
+            let object = crate::fixture::new_object(name, NOON);
+            let bytes = payload(size + polls);
+            finished = poll_only(host.put_new(object.clone(), &bytes), polls).await.is_some();
+            match host.read(name).await {
+                Ok(read) => assert!(read == bytes || read == payload(size + polls - 1), "{name}: {polls}"),
+                Err(error) => assert!(matches!(error, StoreError::NoSuchKey) && polls == 0, "{error}"),
+            }
+            let written = host.put_new(object, &bytes).await.unwrap();
+            assert_eq!(written.bytes, bytes.len() as u64);
+            assert!(host.read(name).await.unwrap() == bytes);
+            polls += 1;
+        }
+        assert!(finished, "{name} needs more polls than are tried");
+    }
+    fixture.assert_clean().await;
+}
