@@ -14,7 +14,6 @@ mod config;
 mod error;
 mod forward;
 mod limits;
-mod lingering_close;
 mod listen;
 mod metrics;
 mod own_endpoints;

@@ -3,11 +3,12 @@
 //!
 //! # The bound on memory
 //!
-//! A body in either direction passes through buffers of [`SOCKET_BUFFER_BYTES_MAX`] on both of its sockets; an upload
-//! also holds two hash batches and the piece in hand. That is at most about 1.3 MiB for an upload and 0.5 MiB for a
-//! download, whatever the object's size. [`UPLOADS_MAX`] and [`DOWNLOADS_MAX`] bound how many move at once, so that a
-//! proxy with every slot taken by a stalled peer holds about 300 MiB, and one with 16 streams about 25 MiB. What waits
-//! for a slot holds its request's head only ([`kheeper_model::limits::HEADER_SECTION_BYTES_MAX`]).
+//! A body passes through hyper's buffers on both of its sockets ([`CLIENT_BUFFER_BYTES_MAX`],
+//! [`UPSTREAM_BUFFER_BYTES_MAX`]); an upload also holds two hash batches of half a MiB and the piece in hand. That is at
+//! most about 1.5 MiB for an upload and 0.5 MiB for a download, whatever the object's size. [`UPLOADS_MAX`] and
+//! [`DOWNLOADS_MAX`] bound how many move at once, so that a proxy with every slot taken by a stalled peer holds about
+//! 320 MiB, and one with 16 streams about 60 MiB with what the allocator keeps. What waits for a slot holds its
+//! request's head only ([`kheeper_model::limits::HEADER_SECTION_BYTES_MAX`]).
 
 use std::time::Duration;
 
@@ -19,8 +20,11 @@ pub(crate) const UPLOADS_MAX: usize = 128;
 pub(crate) const DOWNLOADS_MAX: usize = 256;
 /// How long a request waits for a slot before it is told to slow down.
 pub(crate) const SLOT_WAIT_MAX: Duration = Duration::from_secs(40);
-/// Bytes that hyper gathers on one side of one connection.
-pub(crate) const SOCKET_BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// Bytes that hyper gathers in one direction of a client's connection.
+pub(crate) const CLIENT_BUFFER_BYTES_MAX: usize = 128 * 1024;
+/// Bytes that hyper gathers in one direction of a connection to the server. The larger, the fewer calls of the kernel a
+/// download takes; twice as much was no faster and cost 15 MiB with 16 streams.
+pub(crate) const UPSTREAM_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// Connections to the server that are kept for the next request.
 pub(crate) const IDLE_UPSTREAM_MAX: usize = 64;
 /// How long one is kept: less than the server's own 30 s, so that it is the proxy that lets go.

@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kheeper_model::limits::{HEADER_COUNT_MAX, HEADER_SECTION_BYTES_MAX};
+use kheeper_net::{Linger, LingeringClose};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
@@ -24,8 +25,7 @@ use crate::check_local_caller::{Caller, Owner};
 use crate::config::{DEFAULT_LISTEN, ListenAddress, LocalGuard, check_bind};
 use crate::error::{StartError, chain};
 use crate::forward::AnswerBody;
-use crate::limits::{ACCEPT_PAUSE, CONNECTIONS_MAX, HEAD_TIME_MAX, HEAD_TIME_MAX_REFUSED, SOCKET_BUFFER_BYTES_MAX};
-use crate::lingering_close::{Linger, LingeringClose};
+use crate::limits::{ACCEPT_PAUSE, CLIENT_BUFFER_BYTES_MAX, CONNECTIONS_MAX, HEAD_TIME_MAX, HEAD_TIME_MAX_REFUSED};
 use crate::proxy::Proxy;
 use crate::socket_owner;
 
@@ -262,7 +262,7 @@ where
         .keep_alive(admitted)
         .max_headers(HEADER_COUNT_MAX)
         .max_header_size(HEADER_SECTION_BYTES_MAX)
-        .max_buf_size(SOCKET_BUFFER_BYTES_MAX)
+        .max_buf_size(CLIENT_BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(io), answer);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

@@ -17,7 +17,6 @@ mod prices;
 mod request;
 mod start;
 mod tls;
-mod write_deadline;
 
 use std::process::ExitCode;
 

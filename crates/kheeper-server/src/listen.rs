@@ -1,25 +1,23 @@
 //! Accepts connections and hands each one to hyper, with a limit on everything a silent peer could hold.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::header::CONNECTION;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kheeper_model::limits;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use kheeper_net::{Linger, LingeringClose, WriteDeadline};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 
 use crate::request::respond::ResponseBody;
-use crate::write_deadline::WriteDeadline;
 
 /// Connections open at once; the next one waits in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4096;
@@ -105,24 +103,30 @@ async fn connection<S: Service>(
     service: Arc<S>,
     drain: watch::Receiver<bool>,
 ) {
-    let stream = WriteDeadline::new(LingeringClose::new(stream), WRITE_STALL_DEADLINE);
+    let linger = Linger::default();
+    let stream = WriteDeadline::new(LingeringClose::new(stream, linger.clone()), WRITE_STALL_DEADLINE);
     match tls {
-        None => http(stream, peer, service, drain).await,
+        None => http(stream, linger, peer, service, drain).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => http(stream, peer, service, drain).await,
+            Ok(Ok(stream)) => http(stream, linger, peer, service, drain).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
         },
     }
 }
 
-async fn http<S: Service, I>(io: I, peer: SocketAddr, service: Arc<S>, mut drain: watch::Receiver<bool>)
+async fn http<S: Service, I>(io: I, linger: Linger, peer: SocketAddr, service: Arc<S>, mut drain: watch::Receiver<bool>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let answer = service_fn(move |request| {
-        let service = Arc::clone(&service);
-        async move { Ok::<_, std::convert::Infallible>(service.answer(request, peer).await) }
+        let (service, linger) = (Arc::clone(&service), linger.clone());
+        async move {
+            let answer = service.answer(request, peer).await;
+            // `Connection: close` says that something of the request was not read.
+            linger.set(answer.headers().contains_key(CONNECTION));
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -147,81 +151,3 @@ where
 /// Bytes that hyper gathers of one connection before it waits for the reader: one disk hop's worth halved, and more
 /// than the longest head that is allowed.
 const READ_BUFFER_BYTES_MAX: usize = 512 * 1024;
-
-/// A socket that, when it is closed, first reads what the peer is still sending.
-///
-/// Closing a socket with unread bytes makes the kernel send a reset, and a reset destroys the answer that the peer has
-/// not read yet: a refused upload would look like a broken network and be tried ten times. So the write side is shut
-/// first, and up to [`limits::DISCARD_BYTES_MAX`] bytes or [`limits::DISCARD_SECS_MAX`] seconds are thrown away.
-struct LingeringClose {
-    stream: TcpStream,
-    closing: Option<Closing>,
-}
-
-struct Closing {
-    deadline: Pin<Box<Sleep>>,
-    left: u64,
-}
-
-impl LingeringClose {
-    fn new(stream: TcpStream) -> Self {
-        Self { stream, closing: None }
-    }
-}
-
-impl AsyncRead for LingeringClose {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for LingeringClose {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let this = self.get_mut();
-        if this.closing.is_none() {
-            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            let deadline = Instant::now() + Duration::from_secs(limits::DISCARD_SECS_MAX);
-            this.closing = Some(Closing {
-                deadline: Box::pin(tokio::time::sleep_until(deadline)),
-                left: limits::DISCARD_BYTES_MAX,
-            });
-        }
-        let Some(closing) = this.closing.as_mut() else { return Poll::Ready(Ok(())) };
-        let mut scratch = [0_u8; 16 * 1024];
-        loop {
-            if closing.deadline.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Ok(()));
-            }
-            let mut buf = ReadBuf::new(&mut scratch);
-            match ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf)) {
-                // The peer's end, or an error: either way nothing more is to come.
-                Ok(()) if buf.filled().is_empty() => return Poll::Ready(Ok(())),
-                Err(_) => return Poll::Ready(Ok(())),
-                Ok(()) => closing.left = closing.left.saturating_sub(buf.filled().len() as u64),
-            }
-            if closing.left == 0 {
-                return Poll::Ready(Ok(()));
-            }
-        }
-    }
-}

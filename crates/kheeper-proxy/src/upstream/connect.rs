@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::body::RequestBody;
 use crate::error::{StartError, chain};
-use crate::limits::{CONNECT_TIME_MAX, NEXT_ADDRESS_DELAY, SOCKET_BUFFER_BYTES_MAX};
+use crate::limits::{CONNECT_TIME_MAX, NEXT_ADDRESS_DELAY, UPSTREAM_BUFFER_BYTES_MAX};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +127,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (sender, connection) = http1::Builder::new()
-        .max_buf_size(SOCKET_BUFFER_BYTES_MAX)
+        .max_buf_size(UPSTREAM_BUFFER_BYTES_MAX)
         .max_headers(kheeper_model::limits::HEADER_COUNT_MAX)
         .handshake(TokioIo::new(io))
         .await

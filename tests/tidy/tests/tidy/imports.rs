@@ -11,9 +11,10 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("kheeper-model", &[]),
     ("kheeper-s3", &["kheeper-model"]),
     ("kheeper-identity", &["kheeper-model"]),
+    ("kheeper-net", &["kheeper-model"]),
     ("kheeper-store", &["kheeper-model"]),
-    ("kheeper-proxy", &["kheeper-identity", "kheeper-model", "kheeper-s3"]),
-    ("kheeper-server", &["kheeper-identity", "kheeper-model", "kheeper-s3", "kheeper-store"]),
+    ("kheeper-proxy", &["kheeper-identity", "kheeper-model", "kheeper-net", "kheeper-s3"]),
+    ("kheeper-server", &["kheeper-identity", "kheeper-model", "kheeper-net", "kheeper-s3", "kheeper-store"]),
     ("kheeper", &["kheeper-identity", "kheeper-model", "kheeper-proxy", "kheeper-s3"]),
 ];
 

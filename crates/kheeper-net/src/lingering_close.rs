@@ -14,7 +14,8 @@ use tokio::time::Sleep;
 /// Closing a socket with unread bytes makes the kernel send a reset, and a reset destroys the answer that the peer has
 /// not read yet: a refused upload would look like a broken network and be tried ten times. So the write side is shut
 /// first, and up to [`DISCARD_BYTES_MAX`] bytes or [`DISCARD_SECS_MAX`] seconds are thrown away.
-pub(crate) struct LingeringClose<S> {
+#[derive(Debug)]
+pub struct LingeringClose<S> {
     stream: S,
     linger: Linger,
     closing: Option<Closing>,
@@ -23,7 +24,7 @@ pub(crate) struct LingeringClose<S> {
 /// Whether the peer may still be sending when its connection is closed. At first it may: a head that cannot be parsed is
 /// refused before anybody knows what follows it.
 #[derive(Debug, Clone)]
-pub(crate) struct Linger(Arc<AtomicBool>);
+pub struct Linger(Arc<AtomicBool>);
 
 impl Default for Linger {
     fn default() -> Self {
@@ -33,18 +34,20 @@ impl Default for Linger {
 
 impl Linger {
     /// Says whether something of the last request was left unread.
-    pub(crate) fn set(&self, unread: bool) {
+    pub fn set(&self, unread: bool) {
         self.0.store(unread, Ordering::Relaxed);
     }
 }
 
+#[derive(Debug)]
 struct Closing {
     deadline: Pin<Box<Sleep>>,
     left: u64,
 }
 
 impl<S> LingeringClose<S> {
-    pub(crate) fn new(stream: S, linger: Linger) -> Self {
+    /// Wraps `stream`; `linger` says, when it is closed, whether there is anything to wait for.
+    pub fn new(stream: S, linger: Linger) -> Self {
         Self { stream, linger, closing: None }
     }
 }

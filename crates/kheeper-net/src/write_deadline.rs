@@ -10,14 +10,16 @@ use tokio::time::Sleep;
 
 /// Fails a write that has waited for `limit` without a byte being taken, so that a peer that stops reading holds its
 /// connection, its permit and its buffers for so long and no longer. Progress counts, not the total time.
-pub(crate) struct WriteDeadline<S> {
+#[derive(Debug)]
+pub struct WriteDeadline<S> {
     stream: S,
     limit: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> WriteDeadline<S> {
-    pub(crate) fn new(stream: S, limit: Duration) -> Self {
+    /// Wraps `stream`.
+    pub fn new(stream: S, limit: Duration) -> Self {
         Self { stream, limit, stalled: None }
     }
 

@@ -1,0 +1,8 @@
+//! Sockets that behave, for the proxy and the server alike: a refusal reaches its peer, and a peer that stops reading is
+//! given up. Nothing here knows HTTP, nor what is sent.
+
+mod lingering_close;
+mod write_deadline;
+
+pub use lingering_close::{Linger, LingeringClose};
+pub use write_deadline::WriteDeadline;
