@@ -36,8 +36,8 @@ fn everything_acknowledged_survives_kill_9_under_concurrent_writes() {
         write_until_killed(&mut world.server, &doors, &host, &journal, round);
         world.server.restart();
         check(&doors[0], &host, &journal);
-        let fsck = world.server.operator(&["fsck", "--read-data"]);
-        assert!(fsck.status.success(), "{fsck}");
+        let fsck = world.server.operator_json(&["fsck", "--read-data"]);
+        assert_usage_is_what_fsck_counts(&world, &fsck);
         assert_usage_is_what_is_listed(&world, &doors[0]);
     }
     let _ = proxy;
@@ -125,14 +125,26 @@ fn check(door: &Door, host: &Host, journal: &Journal) {
     }
 }
 
+fn assert_usage_is_what_fsck_counts(world: &World, fsck: &serde_json::Value) {
+    let usage = usage_of_the_host(world);
+    let recomputed = &fsck["namespaces"][0];
+    for bytes in ["current_bytes", "hidden_bytes", "uploading_bytes"] {
+        assert!(usage[bytes].is_u64(), "{usage}");
+        assert_eq!(usage[bytes], recomputed[bytes], "{bytes}: {usage} {fsck}");
+    }
+}
+
+fn usage_of_the_host(world: &World) -> serde_json::Value {
+    let usage = world.alice.json(&["usage", "--org", "myorg"]);
+    usage.as_array().and_then(|records| records.last()).cloned().expect("the host has a record")
+}
+
 fn assert_usage_is_what_is_listed(world: &World, door: &Door) {
     let text = door.get("/myorg?list-type=2&prefix=web-01/").expect(200).text();
     let listed: u64 =
         kheeper_e2e::s3::xml_values(&text, "Size").iter().map(|size| size.parse::<u64>().expect("a size")).sum();
-    let usage = world.alice.json(&["usage", "--org", "myorg"]);
-    let records = usage.as_array().expect("a list of records");
-    let current: u64 = records.iter().filter_map(|record| record["current_bytes"].as_u64()).max().unwrap_or(0);
-    assert_eq!(current, listed, "{usage}");
+    let usage = usage_of_the_host(world);
+    assert_eq!(usage["current_bytes"].as_u64(), Some(listed), "{usage}");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use kheeper_e2e::world::Host;
 use kheeper_e2e::{Door, Request, World, digest};
 
 const STORED: &[u8] = b"what was stored before anybody tried anything";
-/// The shape of an upload's id, of an upload that is not there.
-const NO_UPLOAD: &str = "20261101000000000000000000000000";
+/// An upload that is not there, by an id of the shape that uploads have.
+const NO_UPLOAD: &str = "20261101-00000000000000000000000000000000";
 
 /// Who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,11 @@ impl Try {
         matches!(self, Self::Get | Self::GetRange | Self::Head)
     }
 
+    /// Whether it names an upload, of which there is none.
+    fn of_an_upload(self) -> bool {
+        self.success() == 404
+    }
+
     /// The status where it is allowed.
     fn success(self) -> u16 {
         match self {
@@ -118,12 +123,16 @@ impl Try {
 fn allowed(who: Who, what: Try, target: Target) -> Option<bool> {
     match (who, target) {
         (Who::Host, Target::Own) => Some(true),
-        (Who::ReadOnlyHost, Target::Own) | (Who::Owner, Target::Own | Target::Sibling) if what == Try::ListParts => {
-            None
-        }
+        (Who::ReadOnlyHost, Target::Own) if what.of_an_upload() => None,
         (Who::ReadOnlyHost, Target::Own) => Some(what.reads()),
         (Who::Owner, Target::OrgRoot) if what.reads() || what == Try::ListParts => None,
-        (Who::Owner, Target::Own | Target::Sibling) => Some(what.reads()),
+        (Who::Owner, Target::Own | Target::Sibling) | (Who::OtherOwner, Target::OtherOrg) => {
+            if what == Try::ListParts {
+                None
+            } else {
+                Some(what.reads())
+            }
+        }
         _ => Some(false),
     }
 }
@@ -158,13 +167,14 @@ fn scene() -> Scene {
         wait::until("the end of a key", secs(6), || (door.get(&host.path("object")).status == 403).then_some(()));
     }
     let doors = vec![
-        (Who::Host, "web-01", world.direct(&web_01.cli)),
         (Who::ReadOnlyHost, "frozen", world.direct(&frozen.cli)),
         (Who::DisabledHost, "disabled", disabled_door),
         (Who::RevokedHost, "revoked", revoked_door),
         (Who::Owner, "web-01", world.direct(&world.alice)),
         (Who::OtherOwner, "web-01", world.direct(&bob)),
         (Who::Nobody, "web-01", Door::anonymous(world.server.address())),
+        // Last, since in the end it deletes what the others read.
+        (Who::Host, "web-01", world.direct(&web_01.cli)),
     ];
     Scene { doors, world }
 }

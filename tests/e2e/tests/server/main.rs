@@ -5,9 +5,11 @@
 mod conditions;
 mod control;
 mod crash;
+mod damage;
 mod full_disk;
 mod integrity;
 mod isolation;
+mod limits;
 mod listing;
 mod multipart;
 mod objects;
