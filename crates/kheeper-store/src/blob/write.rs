@@ -28,6 +28,8 @@ pub(crate) struct LocalWriter {
     name: BlobName,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
+    /// Hops begun; all but the last one have ended.
+    hops: u64,
     writing: Writing,
 }
 
@@ -65,7 +67,7 @@ impl LocalWriter {
             chunks: 0,
         };
         let writing = Writing::Idle(Box::new(progress));
-        Self { disk, name, gathered: Vec::new(), gathered_bytes: 0, writing }
+        Self { disk, name, gathered: Vec::new(), gathered_bytes: 0, hops: 0, writing }
     }
 
     /// Waits for the hop that is under way, if one is.
@@ -82,6 +84,7 @@ impl LocalWriter {
     /// Starts to write what has gathered.
     async fn start_hop(&mut self, last: bool) -> Result<(), StoreError> {
         let mut progress = self.idle().await?;
+        self.hops += 1;
         let batch = std::mem::take(&mut self.gathered);
         self.gathered_bytes = 0;
         let (disk, name) = (Arc::clone(&self.disk), self.name);
@@ -106,12 +109,21 @@ impl BlobWriter for LocalWriter {
     }
 
     async fn finish(mut self: Box<Self>) -> Result<BlobSum, StoreError> {
+        // After an earlier hop the file has its name already: the directory is synced while the last bytes are.
+        let named = self.hops > 0;
         self.start_hop(true).await?;
-        let mut progress = self.idle().await?;
+        let disk = Arc::clone(&self.disk);
+        let directory = disk.directories.of(&self.name);
+        let (progress, name_synced) = if named {
+            tokio::join!(self.idle(), disk.directory_sync.sync(directory))
+        } else {
+            let progress = self.idle().await;
+            (progress, disk.directory_sync.sync(directory).await)
+        };
+        let mut progress = progress?;
+        // Both the bytes and the name are durable, or this is an error.
+        name_synced?;
         let sum = BlobSum { bytes: progress.bytes, crc64nvme: Crc64Nvme(progress.payload_crc.finalize()) };
-        let directory = self.disk.directories.of(&self.name);
-        // Only now is the name durable, too.
-        self.disk.directory_sync.sync(directory).await?;
         progress.kept = true;
         Ok(sum)
     }

@@ -7,7 +7,7 @@ use kheeper_tidy::repository;
 use toml::{Table, Value};
 
 /// A crate of `crates/`, and all of our own crates that it may use.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("kheeper-model", &[]),
     ("kheeper-s3", &["kheeper-model"]),
     ("kheeper-identity", &["kheeper-model"]),
