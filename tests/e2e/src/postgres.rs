@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -104,11 +104,6 @@ impl Cluster {
     pub fn stop(&mut self) {
         self.running().signal(Signal::INT);
         self.running().wait(PATIENCE);
-    }
-
-    /// How the postmaster ended by itself.
-    pub fn wait_for_end(&mut self) -> ExitStatus {
-        self.running().wait(PATIENCE)
     }
 
     /// Ends it at once and destroys its data directory: the loss that backups are for.

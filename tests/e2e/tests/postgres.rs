@@ -48,7 +48,7 @@ cases! {
 fn walg_is_here(case: &str) -> bool {
     let here = binaries::walg().is_some();
     if !here {
-        let _ = writeln!(std::io::stdout(), "WALG-NOT-RUN {case}");
+        let _ = std::io::stdout().write_all(format!("\nWALG-NOT-RUN {case}\n").as_bytes());
     }
     here
 }
@@ -106,10 +106,13 @@ impl Scene {
 
     /// Checks that PostgreSQL gave up instead of taking the failure for the end of its WAL.
     fn assert_stopped_without_promotion(&mut self) {
-        let status = self.cluster.wait_for_end();
-        let log = self.cluster.running().log();
-        assert!(!status.success(), "PostgreSQL ended well: {log}");
-        assert!(!log.contains("archive recovery complete"), "it promoted itself: {log}");
+        let postgres = self.cluster.running();
+        let status = wait::until("PostgreSQL to stop", PATIENCE, || {
+            let ended = postgres.try_wait();
+            assert!(!postgres.log().contains("selected new timeline"), "it promotes itself: {}", postgres.log());
+            ended
+        });
+        assert!(!status.success(), "PostgreSQL ended well: {}", postgres.log());
         assert_eq!(self.cluster.control_data("Database cluster state"), "in archive recovery");
         assert_eq!(self.cluster.control_data("Latest checkpoint's TimeLineID"), "1");
         assert!(!self.cluster.data.join("pg_wal/00000002.history").exists());
