@@ -17,7 +17,8 @@ archive_settings() { # MACHINE
             ;;
         barman)
             barman "$1" "$1" wal-archive
-            printf '%s\n' "archive_command = '${BARMAN[*]} %p'" \
+            # PostgreSQL tries again for ever, so barman need not: two attempts, and the log has the reason.
+            printf '%s\n' "archive_command = 'AWS_MAX_ATTEMPTS=2 ${BARMAN[*]} %p'" \
                 "$(barman_restore_command "$1" "$1")"
             ;;
     esac

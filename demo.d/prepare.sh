@@ -63,6 +63,7 @@ install_packages() { # PACKAGE… : quietly, into log/install.log
         # Debian's package would make and start a cluster of its own, which nobody asked for.
         case " $* " in *" postgresql "*)
             "${sudo[@]}" apt-get install -y -q --no-install-recommends postgresql-common
+            "${sudo[@]}" mkdir -p /etc/postgresql-common/createcluster.d
             echo 'create_main_cluster = false' | "${sudo[@]}" tee /etc/postgresql-common/createcluster.d/kheeper-demo.conf
             ;;
         esac
