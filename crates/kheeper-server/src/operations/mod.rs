@@ -18,3 +18,4 @@ mod object_headers;
 mod precondition;
 pub(crate) mod put_object;
 pub(crate) mod upload_part;
+pub(crate) mod upload_part_copy;

@@ -112,7 +112,9 @@ pub(crate) async fn dispatch(
         (Operation::ListMultipartUploads(list), Access::Write(store)) => {
             op::list_multipart_uploads::handle(call, store, list).await
         }
-        (Operation::UploadPartCopy(_), _) => Err(S3Error::not_implemented("UploadPartCopy")),
+        (Operation::UploadPartCopy(copy), Access::Copy { target, source }) => {
+            op::upload_part_copy::handle(call, target, source, copy).await
+        }
         (Operation::DeleteBucket(_), _) => Err(S3Error::not_implemented("DeleteBucket")),
         (operation, _) => {
             tracing::error!(operation = operation.name(), "authorization gave a handle of the wrong kind");

@@ -52,6 +52,7 @@ enum Try {
     GetRange,
     Head,
     CopyFrom,
+    PartCopyFrom,
     ListParts,
     Put,
     CopyTo,
@@ -64,11 +65,12 @@ enum Try {
 
 impl Try {
     /// Deletion comes last, so that the others find the object.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Get,
         Self::GetRange,
         Self::Head,
         Self::CopyFrom,
+        Self::PartCopyFrom,
         Self::ListParts,
         Self::Put,
         Self::CopyTo,
@@ -95,7 +97,7 @@ impl Try {
             Self::GetRange => 206,
             Self::Delete => 204,
             // There is no such upload, and only those who may know are told so.
-            Self::ListParts | Self::UploadPart | Self::Complete | Self::Abort => 404,
+            Self::PartCopyFrom | Self::ListParts | Self::UploadPart | Self::Complete | Self::Abort => 404,
         }
     }
 
@@ -106,6 +108,10 @@ impl Try {
             Self::GetRange => door.request("GET", path).header("Range", "bytes=0-3"),
             Self::Head => door.request("HEAD", path),
             Self::CopyFrom => door.request("PUT", &format!("{own}-copy")).header("x-amz-copy-source", path).body(""),
+            Self::PartCopyFrom => door
+                .request("PUT", &format!("{own}-copy?partNumber=1&uploadId={NO_UPLOAD}"))
+                .header("x-amz-copy-source", path)
+                .body(""),
             Self::ListParts => door.request("GET", &upload),
             Self::Put => door.put_request(path, STORED),
             Self::CopyTo => door.request("PUT", path).header("x-amz-copy-source", &format!("{own}-source")).body(""),
