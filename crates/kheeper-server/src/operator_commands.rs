@@ -15,8 +15,8 @@ use crate::operator::{Operator, Registration, Reply, Request};
 
 /// A check found something wrong.
 const EXIT_DAMAGED: u8 = 4;
-/// The command exists by name only.
-const EXIT_NOT_BUILT: u8 = 69;
+/// The command exists by name only; the same as of `kheeper`.
+const EXIT_NOT_BUILT: u8 = 6;
 
 pub(crate) fn users(command: Users) -> anyhow::Result<ExitCode> {
     match command {
