@@ -180,6 +180,32 @@ mod tests {
         assert_eq!(run_and_wait(&shell("kill -9 $$")).await.unwrap().code(), None);
     }
 
+    /// A program of barman's name that exits with 1, and with `reached` when it is asked whether it can reach the archive.
+    fn barman(dir: &Path, reached: i32) -> Program {
+        let path = dir.join("barman-cloud-wal-restore");
+        // Another process writes it: a descriptor of ours could be open in a program that another test starts just then,
+        // and a file that is open for writing cannot be run.
+        let write = format!(
+            "printf '#!/bin/sh\\ntest \"$1\" = --test && exit {reached}\\nexit 1\\n' >\"$0\" && chmod 755 \"$0\""
+        );
+        assert!(Command::new("/bin/sh").arg("-c").arg(write).arg(&path).status().unwrap().success());
+        Program { path: path.into(), arguments: vec!["s3://myorg/web-01".into()], settings: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn barmans_word_that_a_file_is_absent_counts_only_if_it_can_reach_the_archive() {
+        let dir = tempfile::tempdir().unwrap();
+        for (reached, mode, expected) in [
+            (0, Mode::UntilEnd, 1),
+            (1, Mode::UntilEnd, NOT_ABSENT),
+            (2, Mode::UntilEnd, NOT_ABSENT),
+            (1, Mode::Standby, 1),
+        ] {
+            let status = run_and_confirm(barman(dir.path(), reached), Fetcher::Barman, mode).await.unwrap();
+            assert_eq!(status.code(), Some(expected), "--test exits with {reached}, {mode:?}");
+        }
+    }
+
     #[tokio::test]
     async fn a_program_that_is_not_there_says_what_to_do() {
         let program = Program { path: "/nonexistent/wal-g".into(), arguments: Vec::new(), settings: Vec::new() };
