@@ -1,27 +1,35 @@
 //! Opening the index's file: pragmas, tables, format version.
+//!
+//! A new file goes through the same steps as an old one: format 1, then what each later format adds.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+use crate::blob::directory;
 use crate::error::OpenError;
 
 /// The format this build writes, and the newest it reads.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
+/// What each format adds to the one before it, the first to nothing.
+const STEPS: [&str; FORMAT_VERSION as usize] = [include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
 /// `PRAGMA application_id`: "khee".
 const APPLICATION_ID: i32 = 0x6b68_6565;
 /// How long a statement waits for another connection: only a checkpoint's last pages can make it wait.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens the connection that writes; makes the tables in a new file.
+/// Opens the connection that writes; makes the tables in a new file, and brings an older one up to date, of which a copy
+/// is kept beside it.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let mut connection = Connection::open(path).map_err(index_error)?;
-    prepare_writer(&mut connection)?;
+    prepare_writer(&mut connection, path)?;
     Ok(connection)
 }
 
-fn prepare_writer(connection: &mut Connection) -> Result<(), OpenError> {
+fn prepare_writer(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let journal: String =
         connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(index_error)?;
     if journal != "wal" {
@@ -30,10 +38,34 @@ fn prepare_writer(connection: &mut Connection) -> Result<(), OpenError> {
     apply_pragmas(connection, 64 * 1024).map_err(index_error)?;
     let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(index_error)?;
     match found {
-        0 => create(connection).map_err(index_error),
         FORMAT_VERSION => Ok(()),
+        0 => advance(connection, 0).map_err(index_error),
+        1..FORMAT_VERSION => {
+            keep_copy(connection, &copy_path(path, found))?;
+            advance(connection, found).map_err(index_error)
+        }
         found => Err(OpenError::NewerFormat { found, supported: FORMAT_VERSION }),
     }
+}
+
+/// Where the copy of an index of an older format is kept.
+fn copy_path(path: &Path, format: u32) -> PathBuf {
+    path.with_file_name(format!("index.format-{format}.db"))
+}
+
+/// Writes a copy of the whole index, which a program of its format can open, and syncs it.
+fn keep_copy(connection: &Connection, copy: &Path) -> Result<(), OpenError> {
+    let io_error = |source| OpenError::Io { path: copy.to_owned(), source };
+    // One that was left behind by a start that failed is not known to be whole.
+    match fs::remove_file(copy) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io_error(error)),
+    }
+    let name = copy.to_str().ok_or_else(|| OpenError::Index("the directory's name is not UTF-8".to_owned()))?;
+    connection.execute("VACUUM INTO ?1", [name]).map_err(index_error)?;
+    File::open(copy).and_then(|file| file.sync_all()).map_err(io_error)?;
+    directory::sync(copy.parent().unwrap_or(Path::new("."))).map_err(io_error)
 }
 
 /// Opens a connection that only reads.
@@ -63,15 +95,24 @@ fn apply_pragmas(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()
     Ok(())
 }
 
-fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Takes every step after format `from`, in one transaction.
+fn advance(connection: &mut Connection, from: u32) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-    transaction.execute_batch(include_str!("schema.sql"))?;
+    for step in STEPS.iter().skip(from as usize) {
+        transaction.execute_batch(step)?;
+    }
+    if from == 0 {
+        begin(&transaction)?;
+    }
+    transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
+    transaction.commit()
+}
+
+fn begin(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     for name in ["auth_epoch", "committed_high", "hold_until"] {
         transaction.execute("INSERT INTO meta (name, value) VALUES (?1, 0)", [name])?;
     }
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
-    transaction.commit()
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)
 }
 
 pub(super) fn index_error(error: rusqlite::Error) -> OpenError {
@@ -90,7 +131,34 @@ mod tests {
         connection.pragma_update(None, "user_version", FORMAT_VERSION + 1).unwrap();
         drop(connection);
         let refused = open_writer(&path).unwrap_err();
-        assert!(matches!(refused, OpenError::NewerFormat { found: 2, supported: 1 }), "{refused}");
+        let named = OpenError::NewerFormat { found: FORMAT_VERSION + 1, supported: FORMAT_VERSION };
+        assert_eq!(refused.to_string(), named.to_string());
+    }
+
+    #[test]
+    fn an_older_format_is_brought_up_to_date_and_a_copy_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("index.db");
+        let mut connection = Connection::open(&path).unwrap();
+        let transaction = connection.transaction().unwrap();
+        transaction.execute_batch(STEPS[0]).unwrap();
+        begin(&transaction).unwrap();
+        transaction.execute("INSERT INTO user VALUES ('u', 'alice', 0, 0)", []).unwrap();
+        transaction.pragma_update(None, "user_version", 1).unwrap();
+        transaction.commit().unwrap();
+        drop(connection);
+
+        let connection = open_writer(&path).unwrap();
+        let version = |connection: &Connection| -> u32 {
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(version(&connection), FORMAT_VERSION);
+        let copy = Connection::open(copy_path(&path, 1)).unwrap();
+        assert_eq!(version(&copy), 1);
+        for connection in [&connection, &copy] {
+            let name: String = connection.query_row("SELECT name FROM user", [], |row| row.get(0)).unwrap();
+            assert_eq!(name, "alice");
+        }
     }
 
     #[test]

@@ -1,0 +1,1 @@
+-- What format 2 adds to format 1. Not released yet: until it is, further tables and columns are added here.
