@@ -4,5 +4,6 @@
 
 mod contract;
 mod fixture;
+mod formats;
 mod list_model;
 mod reopen;
