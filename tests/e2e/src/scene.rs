@@ -1,0 +1,85 @@
+//! A host, its proxy, its owner's proxy, and clients that know nothing but what `kheeper hosts me --env=TOOL` prints.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::matrix::Wire;
+use crate::world::Host;
+use crate::{Proxy, World};
+
+/// Variables that would tell a client something that is not kheeper's.
+const OTHERS: [&str; 7] = ["AWS_", "RCLONE_", "RESTIC_", "MC_", "S3_", "LITESTREAM_", "PGBACKREST_"];
+
+/// Everything the cycle of one client needs.
+#[derive(Debug)]
+pub struct Scene {
+    /// What the host's clients talk to.
+    pub proxy: Proxy,
+    /// What the owner's talk to, who reads what the host wrote.
+    pub owner_proxy: Proxy,
+    /// The host: `myorg/web-01`.
+    pub host: Host,
+    /// The rest of it.
+    pub world: World,
+}
+
+impl Scene {
+    /// A world with one host, and a proxy each for it and for the owner.
+    pub fn start(wire: Wire) -> Self {
+        let world = World::start();
+        let host = world.host("web-01");
+        let options = proxy_options(wire);
+        let proxy = Proxy::start(&host.cli, options);
+        let owner_proxy = Proxy::start(&world.alice, options);
+        Self { proxy, owner_proxy, host, world }
+    }
+
+    /// A path of the scene's own directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.world.path(name)
+    }
+
+    /// What `kheeper hosts me --env=TOOL` prints for the host.
+    pub fn host_settings(&self, tool: &str) -> String {
+        let env = format!("--env={tool}");
+        self.host.cli.ok(&["hosts", "me", &env, "--endpoint", &self.proxy.endpoint()]).stdout
+    }
+
+    /// What it prints for the owner, who has to say which host is meant.
+    pub fn owner_settings(&self, tool: &str) -> String {
+        let (env, host) = (format!("--env={tool}"), self.host.namespace());
+        let endpoint = self.owner_proxy.endpoint();
+        self.world.alice.ok(&["hosts", "me", &env, "--host", &host, "--endpoint", &endpoint]).stdout
+    }
+
+    /// `program` as the host runs it: with the variables of `tool`, and no others of that kind.
+    pub fn host_client(&self, program: &Path, tool: &str) -> Command {
+        self.client(program, &self.host_settings(tool))
+    }
+
+    /// `program` as the owner runs it.
+    pub fn owner_client(&self, program: &Path, tool: &str) -> Command {
+        self.client(program, &self.owner_settings(tool))
+    }
+
+    /// `program` with the variables of `settings`, at home in the scene's directory.
+    pub fn client(&self, program: &Path, settings: &str) -> Command {
+        let mut command = Command::new(program);
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| OTHERS.iter().any(|other| name.starts_with(other))) {
+                command.env_remove(name);
+            }
+        }
+        command.envs(settings.lines().filter_map(|line| line.split_once('=')));
+        let home = self.path("");
+        command.env("HOME", &home).env("XDG_CACHE_HOME", home.join("cache")).current_dir(home);
+        command
+    }
+}
+
+fn proxy_options(wire: Wire) -> &'static [&'static str] {
+    match wire {
+        Wire::Plain => &[],
+        Wire::Tls => &["--tls"],
+    }
+}

@@ -1,0 +1,73 @@
+//! restic: the distribution's and the newest.
+
+use std::path::Path;
+use std::process::Command;
+
+use kheeper_e2e::matrix::{Row, Wire};
+use kheeper_e2e::toolbox::Client;
+use kheeper_e2e::wait::secs;
+use kheeper_e2e::{Done, Scene, command, files};
+
+use crate::{assert_same, s, sample};
+
+#[test]
+fn restic_of_the_distribution_does_its_whole_cycle() {
+    if let Some(client) = Client::distribution("restic", &["version"]) {
+        cycle(&client, Wire::Plain);
+    }
+}
+
+#[test]
+fn the_newest_restic_does_its_whole_cycle() {
+    if let Some(client) = Client::installed("restic", "restic", &["version"]) {
+        cycle(&client, Wire::Plain);
+    }
+}
+
+fn run(mut restic: Command, args: &[&str]) -> Done {
+    restic.env("RESTIC_PASSWORD", "correct horse").args(args);
+    command::run(restic, secs(180))
+}
+
+fn cycle(client: &Client, wire: Wire) {
+    let scene = Scene::start(wire);
+    let mut row = Row::begin("restic", &client.version, wire);
+    let (source, restored) = sample(&scene.path(""));
+    let restic = |args: &[&str]| run(scene.host_client(&client.program, "restic"), args);
+    let snapshots = || restic(&["snapshots", "--json"]).json().as_array().map(Vec::len);
+
+    restic(&["init"]).ok();
+    row.did("init");
+    restic(&["backup", s(&source)]).ok();
+    row.did("backup");
+    files::write(&source.join("later.bin"), &files::random_bytes(9, 3 << 20));
+    files::write(&source.join("readme.txt"), b"changed\n");
+    restic(&["backup", s(&source)]).ok();
+    assert_eq!(snapshots(), Some(2));
+    row.did("second backup and list");
+
+    let readme = source.join("readme.txt");
+    assert_eq!(restic(&["dump", "latest", s(&readme)]).ok().stdout, "changed\n");
+    row.did("partial restore");
+    restic(&["forget", "--keep-last", "1", "--prune"]).ok();
+    assert_eq!(snapshots(), Some(1));
+    row.did("forget and prune");
+    restic(&["check", "--read-data"]).ok();
+    row.did("check every byte");
+    restic(&["restore", "latest", "--target", s(&restored)]).ok();
+    assert_same(&restored.join(below_root(&source)), &source);
+    row.did("restore");
+
+    // Its owner restores it elsewhere, without a lock, since owners write nothing.
+    let owner = |args: &[&str]| run(scene.owner_client(&client.program, "restic"), args);
+    let elsewhere = scene.path("elsewhere");
+    owner(&["--no-lock", "restore", "latest", "--target", s(&elsewhere)]).ok();
+    assert_same(&elsewhere.join(below_root(&source)), &source);
+    owner(&["backup", s(&source)]).failed();
+    row.did("owner restores");
+    row.green();
+}
+
+fn below_root(path: &Path) -> &Path {
+    path.strip_prefix("/").expect("an absolute path")
+}
