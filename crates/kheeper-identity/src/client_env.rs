@@ -17,6 +17,9 @@ pub const DUMMY_CREDENTIAL: &str = "dummy";
 
 const REGION: &str = "us-east-1";
 
+/// Programs in Go trust what this names, and nothing else then.
+const GO_TRUSTS: &str = "SSL_CERT_FILE";
+
 /// A client that can be told to use the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
@@ -32,11 +35,33 @@ pub enum Tool {
     Pgbackrest,
     /// barman-cloud: environment.
     Barman,
+    /// s3cmd: a section of `.s3cfg`.
+    S3cmd,
+    /// s5cmd: environment.
+    S5cmd,
+    /// duplicity with boto3: environment.
+    Duplicity,
+    /// litestream: environment; its endpoint stands in the replica's URL, which is shown as a comment.
+    Litestream,
+    /// A program with an AWS SDK of any language: environment.
+    Sdk,
 }
 
 impl Tool {
     /// All of them, in the order that help shows.
-    pub const ALL: [Self; 6] = [Self::Walg, Self::Aws, Self::Restic, Self::Rclone, Self::Pgbackrest, Self::Barman];
+    pub const ALL: [Self; 11] = [
+        Self::Walg,
+        Self::Aws,
+        Self::Restic,
+        Self::Rclone,
+        Self::Pgbackrest,
+        Self::Barman,
+        Self::S3cmd,
+        Self::S5cmd,
+        Self::Duplicity,
+        Self::Litestream,
+        Self::Sdk,
+    ];
 
     /// Its name on the command line.
     pub fn as_str(self) -> &'static str {
@@ -47,6 +72,11 @@ impl Tool {
             Self::Rclone => "rclone",
             Self::Pgbackrest => "pgbackrest",
             Self::Barman => "barman",
+            Self::S3cmd => "s3cmd",
+            Self::S5cmd => "s5cmd",
+            Self::Duplicity => "duplicity",
+            Self::Litestream => "litestream",
+            Self::Sdk => "sdk",
         }
     }
 }
@@ -71,6 +101,8 @@ pub struct ClientEnv {
     pub endpoint: String,
     /// Below the host's root: more than one archive per host needs one each. No slash at either end.
     pub prefix: Option<String>,
+    /// The authority's certificate that the client must trust, where the endpoint is the proxy's own `https`.
+    pub ca_file: Option<String>,
 }
 
 impl ClientEnv {
@@ -78,54 +110,89 @@ impl ClientEnv {
     pub fn render(&self, tool: Tool) -> String {
         match tool {
             Tool::Walg => lines(&self.walg()),
-            Tool::Aws | Tool::Barman => lines(&self.aws()),
+            Tool::Aws | Tool::Barman | Tool::Duplicity => lines(&self.aws()),
             Tool::Restic => lines(&self.restic()),
             Tool::Rclone => self.rclone(),
             Tool::Pgbackrest => self.pgbackrest(),
+            Tool::S3cmd => self.s3cmd(),
+            Tool::S5cmd => lines(&self.s5cmd()),
+            Tool::Litestream => self.litestream(),
+            Tool::Sdk => lines(&self.sdk()),
         }
     }
 
-    /// The eight variables of wal-g, in their fixed order. `WALG_S3_FORCE_PATH_STYLE` is one that wal-g itself ignores
+    /// The eight variables of wal-g, in their fixed order, and the authority's file where there is one. `WALG_S3_FORCE_PATH_STYLE` is one that wal-g itself ignores
     /// and people look for; `AWS_S3_FORCE_PATH_STYLE` is the one that works.
     pub fn walg(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("AWS_ACCESS_KEY_ID", DUMMY_CREDENTIAL.to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", DUMMY_CREDENTIAL.to_owned()),
-            ("AWS_REGION", REGION.to_owned()),
-            ("AWS_DEFAULT_REGION", REGION.to_owned()),
+        let mut settings = credentials();
+        settings.extend([
             ("AWS_ENDPOINT", self.endpoint.clone()),
             ("WALG_S3_PREFIX", format!("s3://{}/{}", self.namespace.org, self.key_prefix())),
             ("AWS_S3_FORCE_PATH_STYLE", "true".to_owned()),
             ("WALG_S3_FORCE_PATH_STYLE", "true".to_owned()),
-        ]
+        ]);
+        settings.extend(self.trusting(&["WALG_S3_CA_CERT_FILE"]));
+        settings
     }
 
     /// The variables of aws cli v2, boto3 (barman-cloud) and the SDKs that read `AWS_ENDPOINT_URL`.
     pub fn aws(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("AWS_ACCESS_KEY_ID", DUMMY_CREDENTIAL.to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", DUMMY_CREDENTIAL.to_owned()),
-            ("AWS_REGION", REGION.to_owned()),
-            ("AWS_DEFAULT_REGION", REGION.to_owned()),
-            ("AWS_ENDPOINT_URL", self.endpoint.clone()),
-        ]
+        let mut settings = credentials();
+        settings.push(("AWS_ENDPOINT_URL", self.endpoint.clone()));
+        settings.extend(self.trusting(&["AWS_CA_BUNDLE"]));
+        settings
+    }
+
+    fn s5cmd(&self) -> Vec<(&'static str, String)> {
+        let mut settings = credentials();
+        settings.push(("S3_ENDPOINT_URL", self.endpoint.clone()));
+        settings.extend(self.trusting(&[GO_TRUSTS]));
+        settings
+    }
+
+    fn litestream(&self) -> String {
+        let mut settings = credentials();
+        settings.extend(self.trusting(&[GO_TRUSTS]));
+        let Self { namespace, endpoint, .. } = self;
+        let url =
+            format!("s3://{}/{}/DATABASE?endpoint={endpoint}&forcePathStyle=true", namespace.org, self.key_prefix());
+        format!("# the replica's url: {url}\n{}", lines(&settings))
+    }
+
+    /// Each language's SDK has its own idea of where to read an authority: the AWS tools' own name, that of Go and
+    /// OpenSSL (Rust, Ruby, PHP), and Node's. Java reads a key store of its own (docs/operate.md).
+    fn sdk(&self) -> Vec<(&'static str, String)> {
+        let mut settings = self.aws();
+        settings.extend(self.trusting(&[GO_TRUSTS, "NODE_EXTRA_CA_CERTS"]));
+        settings
+    }
+
+    /// The authority's file under the names that a client reads it by; nothing where there is no TLS.
+    fn trusting(&self, names: &[&'static str]) -> Vec<(&'static str, String)> {
+        self.ca_file.iter().flat_map(|file| names.iter().map(move |name| (*name, file.clone()))).collect()
     }
 
     fn restic(&self) -> Vec<(&'static str, String)> {
         let repository = format!("s3:{}/{}/{}", self.endpoint, self.namespace.org, self.key_prefix());
-        vec![
+        let mut settings = vec![
             ("AWS_ACCESS_KEY_ID", DUMMY_CREDENTIAL.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", DUMMY_CREDENTIAL.to_owned()),
             ("AWS_DEFAULT_REGION", REGION.to_owned()),
             ("RESTIC_REPOSITORY", repository),
-        ]
+        ];
+        settings.extend(self.trusting(&["RESTIC_CACERT"]));
+        settings
     }
 
     /// `provider = Minio` lists with ListObjectsV2 and checks the ETag of multipart uploads. The bucket is there
-    /// already, so rclone need not try to make it.
+    /// already, so rclone need not try to make it. An authority is no setting of a section: rclone takes it from its
+    /// environment or its command line, so it stands in front as a comment to be followed.
     fn rclone(&self) -> String {
         let Namespace { org, .. } = &self.namespace;
-        let mut text = format!("[{org}-host]\n");
+        let trust = self.trusting(&["RCLONE_CA_CERT"]);
+        let mut text: String =
+            trust.iter().map(|(name, file)| format!("# in rclone's environment: {name}={file}\n")).collect();
+        let _ = writeln!(text, "[{org}-host]");
         let settings = [
             ("type", "s3"),
             ("provider", "Minio"),
@@ -143,18 +210,50 @@ impl ClientEnv {
         text
     }
 
+    /// Over TLS as older versions read it too: host and port apart, and the host a name, because pgBackRest looks
+    /// for names only in a certificate, and never for addresses.
     fn pgbackrest(&self) -> String {
         let path = format!("/{}", self.key_prefix());
-        lines(&[
-            ("repo1-type", "s3".to_owned()),
-            ("repo1-s3-bucket", self.namespace.org.to_string()),
-            ("repo1-s3-endpoint", self.endpoint.clone()),
+        let mut settings = vec![("repo1-type", "s3".to_owned()), ("repo1-s3-bucket", self.namespace.org.to_string())];
+        match &self.ca_file {
+            None => settings.push(("repo1-s3-endpoint", self.endpoint.clone())),
+            Some(file) => settings.extend([
+                ("repo1-s3-endpoint", "localhost".to_owned()),
+                ("repo1-storage-port", port(self.authority()).unwrap_or("443").to_owned()),
+                ("repo1-storage-ca-file", file.clone()),
+            ]),
+        }
+        settings.extend([
             ("repo1-s3-key", DUMMY_CREDENTIAL.to_owned()),
             ("repo1-s3-key-secret", DUMMY_CREDENTIAL.to_owned()),
             ("repo1-s3-region", REGION.to_owned()),
             ("repo1-s3-uri-style", "path".to_owned()),
             ("repo1-path", path),
-        ])
+        ]);
+        lines(&settings)
+    }
+
+    /// `host_bucket` without `%(bucket)s` is what s3cmd calls path style.
+    fn s3cmd(&self) -> String {
+        let mut text = "[default]\n".to_owned();
+        let mut settings = vec![
+            ("access_key", DUMMY_CREDENTIAL.to_owned()),
+            ("secret_key", DUMMY_CREDENTIAL.to_owned()),
+            ("bucket_location", REGION.to_owned()),
+            ("host_base", self.authority().to_owned()),
+            ("host_bucket", self.authority().to_owned()),
+            ("use_https", if self.endpoint.starts_with("https://") { "True" } else { "False" }.to_owned()),
+        ];
+        settings.extend(self.trusting(&["ca_certs_file"]));
+        for (name, value) in settings {
+            let _ = writeln!(text, "{name} = {value}");
+        }
+        text
+    }
+
+    /// `127.0.0.1:5000`.
+    fn authority(&self) -> &str {
+        self.endpoint.split_once("://").map_or(self.endpoint.as_str(), |(_, authority)| authority)
     }
 
     /// `web-01`, or `web-01/pg16-main`.
@@ -164,6 +263,21 @@ impl ClientEnv {
             None => self.namespace.host.to_string(),
         }
     }
+}
+
+/// What every client insists on having, and the proxy throws away.
+fn credentials() -> Vec<(&'static str, String)> {
+    vec![
+        ("AWS_ACCESS_KEY_ID", DUMMY_CREDENTIAL.to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", DUMMY_CREDENTIAL.to_owned()),
+        ("AWS_REGION", REGION.to_owned()),
+        ("AWS_DEFAULT_REGION", REGION.to_owned()),
+    ]
+}
+
+/// The port of `127.0.0.1:5000` or `[::1]:5000`, if it names one.
+fn port(authority: &str) -> Option<&str> {
+    authority.rsplit_once(':').map(|(_, port)| port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn lines(settings: &[(&str, String)]) -> String {
@@ -179,7 +293,46 @@ mod tests {
             namespace: "myorg/web-01".parse().unwrap(),
             endpoint: DEFAULT_ENDPOINT.to_owned(),
             prefix: prefix.map(str::to_owned),
+            ca_file: None,
         }
+    }
+
+    fn tls_env() -> ClientEnv {
+        let endpoint = "https://127.0.0.1:5000".to_owned();
+        ClientEnv { endpoint, ca_file: Some("/var/lib/ca.pem".to_owned()), ..env(None) }
+    }
+
+    #[test]
+    fn over_tls_every_tool_is_told_what_to_trust_by_its_own_name() {
+        for (tool, line) in [
+            (Tool::Walg, "WALG_S3_CA_CERT_FILE=/var/lib/ca.pem"),
+            (Tool::Aws, "AWS_CA_BUNDLE=/var/lib/ca.pem"),
+            (Tool::Barman, "AWS_CA_BUNDLE=/var/lib/ca.pem"),
+            (Tool::Duplicity, "AWS_CA_BUNDLE=/var/lib/ca.pem"),
+            (Tool::Restic, "RESTIC_CACERT=/var/lib/ca.pem"),
+            (Tool::Rclone, "# in rclone's environment: RCLONE_CA_CERT=/var/lib/ca.pem"),
+            (Tool::Pgbackrest, "repo1-storage-ca-file=/var/lib/ca.pem"),
+            (Tool::S3cmd, "ca_certs_file = /var/lib/ca.pem"),
+            (Tool::S5cmd, "SSL_CERT_FILE=/var/lib/ca.pem"),
+            (Tool::Litestream, "SSL_CERT_FILE=/var/lib/ca.pem"),
+            (Tool::Sdk, "NODE_EXTRA_CA_CERTS=/var/lib/ca.pem"),
+        ] {
+            let text = tls_env().render(tool);
+            assert!(text.lines().any(|found| found == line), "{line} is missing from\n{text}");
+            assert!(!env(None).render(tool).contains("ca.pem"), "{tool:?} without TLS");
+        }
+    }
+
+    #[test]
+    fn pgbackrest_gets_a_name_and_a_port_because_it_checks_no_address() {
+        let text = tls_env().render(Tool::Pgbackrest);
+        assert!(text.contains("repo1-s3-endpoint=localhost\nrepo1-storage-port=5000\n"), "{text}");
+    }
+
+    #[test]
+    fn s3cmd_gets_path_style() {
+        assert!(env(None).render(Tool::S3cmd).contains("host_bucket = 127.0.0.1:5000\nuse_https = False\n"));
+        assert!(tls_env().render(Tool::S3cmd).contains("use_https = True\n"));
     }
 
     #[test]

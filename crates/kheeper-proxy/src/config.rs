@@ -29,6 +29,8 @@ pub struct ProxyConfig {
     pub machine_id: Option<MachineId>,
     /// Where to listen; `None` takes the sockets that systemd passes, or else [`DEFAULT_LISTEN`].
     pub listen: Option<ListenAddress>,
+    /// Also speak TLS on the same sockets, with the certificate and authority in this directory; made where missing.
+    pub tls_dir: Option<PathBuf>,
     /// What a program on this machine has to show.
     pub guard: LocalGuard,
     /// What the requests of this proxy may do.

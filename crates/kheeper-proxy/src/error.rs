@@ -26,6 +26,9 @@ pub enum StartError {
     /// The certificates to believe could not be loaded.
     #[error("cannot load the certificates that vouch for the server")]
     Trust(#[from] TrustError),
+    /// The certificate for local clients could not be opened or made.
+    #[error("cannot serve TLS")]
+    LocalTls(#[from] kheeper_net::tls::TlsError),
     /// The kernel refused something that never fails on a working machine.
     #[error("cannot {what}")]
     System {

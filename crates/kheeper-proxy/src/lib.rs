@@ -15,6 +15,7 @@ mod error;
 mod forward;
 mod limits;
 mod listen;
+mod local_tls;
 mod metrics;
 mod own_endpoints;
 mod proxy;

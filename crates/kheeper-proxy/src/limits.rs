@@ -47,6 +47,8 @@ pub(crate) const CLIENT_STALL_MAX: Duration = Duration::from_secs(60);
 pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
 /// The same for a socket whose owner is not admitted: it gets its refusal and nothing else.
 pub(crate) const HEAD_TIME_MAX_REFUSED: Duration = Duration::from_secs(5);
+/// From the first byte of a client's TLS to the end of its handshake.
+pub(crate) const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// After an accept failed for want of descriptors: a loop that spins would starve those who could free some.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long the answer of `/-/readyz` is reused: local programs cannot make the proxy call the server more often.

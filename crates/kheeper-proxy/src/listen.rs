@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,16 +17,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kheeper_model::limits::{HEADER_COUNT_MAX, HEADER_SECTION_BYTES_MAX};
 use kheeper_net::{Linger, LingeringClose};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
 use crate::check_local_caller::{Caller, Owner};
 use crate::config::{DEFAULT_LISTEN, ListenAddress, LocalGuard, check_bind};
 use crate::error::{StartError, chain};
 use crate::forward::AnswerBody;
-use crate::limits::{ACCEPT_PAUSE, CLIENT_BUFFER_BYTES_MAX, CONNECTIONS_MAX, HEAD_TIME_MAX, HEAD_TIME_MAX_REFUSED};
+use crate::limits::{ACCEPT_PAUSE, CLIENT_BUFFER_BYTES_MAX, CONNECTIONS_MAX, HANDSHAKE_TIME_MAX};
+use crate::limits::{HEAD_TIME_MAX, HEAD_TIME_MAX_REFUSED};
+use crate::local_tls::begins_tls;
 use crate::proxy::Proxy;
 use crate::socket_owner;
 
@@ -209,19 +213,83 @@ async fn accept_loop(
     }
 }
 
-async fn serve_connection(connection: Connection, proxy: Arc<Proxy>, drain: watch::Receiver<bool>) {
-    match connection {
+async fn serve_connection(connection: Connection, proxy: Arc<Proxy>, mut drain: watch::Receiver<bool>) {
+    let caller = match &connection {
         Connection::Tcp(stream, peer) => {
             let Ok(local) = stream.local_addr() else { return };
-            let owner = judge_tcp_owner(&proxy, peer, local).await;
-            serve_http(stream, Caller { port: Some(local.port()), owner }, proxy, drain).await;
+            Caller { port: Some(local.port()), owner: judge_tcp_owner(&proxy, *peer, local).await }
         }
         Connection::Unix(stream) => {
             let uid = stream.peer_cred().ok().map(|peer| peer.uid());
-            let owner = proxy.guard.judge_owner(uid);
-            serve_http(stream, Caller { port: None, owner }, proxy, drain).await;
+            Caller { port: None, owner: proxy.guard.judge_owner(uid) }
+        }
+    };
+    let Some(acceptor) = proxy.tls.clone() else {
+        return connection.serve(None, caller, proxy, drain).await;
+    };
+    let first = tokio::select! {
+        () = stopped(&mut drain) => return,
+        first = tokio::time::timeout(head_time_max(caller.owner), connection.begins_tls()) => first,
+    };
+    match first {
+        Ok(Ok(true)) => connection.serve(Some(acceptor), caller, proxy, drain).await,
+        Ok(Ok(false)) => connection.serve(None, caller, proxy, drain).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a client's connection ended before it said anything"),
+        Err(_) => tracing::debug!("a client said nothing"),
+    }
+}
+
+impl Connection {
+    /// Waits for the first byte, which stays unread, and says whether it begins TLS.
+    async fn begins_tls(&self) -> io::Result<bool> {
+        loop {
+            let looked = match self {
+                Self::Tcp(stream, _) => {
+                    stream.readable().await?;
+                    stream.try_io(Interest::READABLE, || begins_tls(stream.as_fd()))
+                }
+                Self::Unix(stream) => {
+                    stream.readable().await?;
+                    stream.try_io(Interest::READABLE, || begins_tls(stream.as_fd()))
+                }
+            };
+            match looked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                looked => return looked,
+            }
         }
     }
+
+    async fn serve(self, tls: Option<TlsAcceptor>, caller: Caller, proxy: Arc<Proxy>, drain: watch::Receiver<bool>) {
+        match (self, tls) {
+            (Self::Tcp(stream, _), None) => serve_http(stream, caller, proxy, drain).await,
+            (Self::Unix(stream), None) => serve_http(stream, caller, proxy, drain).await,
+            (Self::Tcp(stream, _), Some(tls)) => serve_tls(stream, tls, caller, proxy, drain).await,
+            (Self::Unix(stream), Some(tls)) => serve_tls(stream, tls, caller, proxy, drain).await,
+        }
+    }
+}
+
+async fn serve_tls<I>(io: I, tls: TlsAcceptor, caller: Caller, proxy: Arc<Proxy>, mut drain: watch::Receiver<bool>)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let shaken = tokio::select! {
+        () = stopped(&mut drain) => return,
+        shaken = tokio::time::timeout(HANDSHAKE_TIME_MAX, tls.accept(io)) => shaken,
+    };
+    match shaken {
+        Ok(Ok(stream)) => serve_http(stream, caller, proxy, drain).await,
+        // The one thing that a person who sets a client up will look for in the log.
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a client's TLS handshake failed: does it trust this proxy's authority?")
+        }
+        Err(_) => tracing::debug!("a client's TLS handshake took too long"),
+    }
+}
+
+fn head_time_max(owner: Owner) -> Duration {
+    if owner == Owner::Admitted { HEAD_TIME_MAX } else { HEAD_TIME_MAX_REFUSED }
 }
 
 async fn judge_tcp_owner(proxy: &Proxy, peer: SocketAddr, local: SocketAddr) -> Owner {
@@ -258,7 +326,7 @@ where
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(if admitted { HEAD_TIME_MAX } else { HEAD_TIME_MAX_REFUSED })
+        .header_read_timeout(head_time_max(caller.owner))
         .keep_alive(admitted)
         .max_headers(HEADER_COUNT_MAX)
         .max_header_size(HEADER_SECTION_BYTES_MAX)

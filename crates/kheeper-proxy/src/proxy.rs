@@ -11,6 +11,7 @@ use kheeper_identity::{IdentitySubject, Scope};
 use kheeper_model::{AttemptId, Clock};
 use kheeper_s3::{S3Error, S3ErrorCode};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
 use crate::attach_token::TokenSource;
 use crate::check_local_caller::{Caller, Guard, is_s3_method};
@@ -33,12 +34,18 @@ pub(crate) struct Proxy {
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) downloads: Arc<Semaphore>,
     pub(crate) readiness: Readiness,
+    /// What ends TLS on the local side, where it is spoken.
+    pub(crate) tls: Option<TlsAcceptor>,
     writes_refused: Option<String>,
 }
 
 impl Proxy {
     /// Loads what has to be loaded; binds and connects to nothing yet.
-    pub(crate) fn new(config: &ProxyConfig, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+    pub(crate) fn new(
+        config: &ProxyConfig,
+        tls: Option<TlsAcceptor>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
         let identity = &config.identity;
         let scope = match &config.access {
             Access::Full => None,
@@ -62,6 +69,7 @@ impl Proxy {
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             readiness: Readiness::default(),
+            tls,
             writes_refused: why_no_writes(config, scope.as_ref()),
         })
     }

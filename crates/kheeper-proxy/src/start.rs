@@ -1,6 +1,7 @@
 //! From configuration to serving, and back.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use crate::config::{Access, ProxyConfig};
 use crate::error::StartError;
 use crate::listen::{self, Listener};
+use crate::local_tls::LocalTls;
 use crate::proxy::Proxy;
 
 /// Serves until SIGTERM, SIGINT, or the end of [`ProxyConfig::lifetime`]; then lets requests in flight finish for at
@@ -36,9 +38,11 @@ pub async fn serve(config: ProxyConfig, announce: impl FnOnce(&BoundProxy)) -> R
 /// inside a tokio runtime.
 pub fn bind(config: ProxyConfig) -> Result<BoundProxy, StartError> {
     config.check()?;
-    let proxy = Arc::new(Proxy::new(&config, Arc::new(SystemClock))?);
+    let tls = config.tls_dir.as_ref().map(|dir| LocalTls::open(dir, Arc::new(SystemClock))).transpose()?;
+    let acceptor = tls.as_ref().map(LocalTls::acceptor).transpose()?;
+    let proxy = Arc::new(Proxy::new(&config, acceptor, Arc::new(SystemClock))?);
     let listeners = Listener::open(config.listen.as_ref(), &config.guard)?;
-    let bound = BoundProxy { listeners, proxy, drain_timeout: config.drain_timeout };
+    let bound = BoundProxy { listeners, proxy, tls, drain_timeout: config.drain_timeout };
     log_start(&bound, &config);
     Ok(bound)
 }
@@ -47,6 +51,7 @@ pub fn bind(config: ProxyConfig) -> Result<BoundProxy, StartError> {
 pub struct BoundProxy {
     listeners: Vec<Listener>,
     proxy: Arc<Proxy>,
+    tls: Option<LocalTls>,
     drain_timeout: Duration,
 }
 
@@ -67,9 +72,19 @@ impl BoundProxy {
             .collect()
     }
 
+    /// The file with the authority that clients have to trust, where TLS is spoken. Every endpoint then takes `https`
+    /// as well as `http`.
+    pub fn authority_file(&self) -> Option<PathBuf> {
+        self.tls.as_ref().map(LocalTls::authority_file)
+    }
+
     /// Serves until told to stop, and then until requests in flight are done or the drain time is over.
     pub async fn run(self, stopped: Stopped) {
+        let renewal = self.tls.map(|tls| tokio::spawn(tls.keep_renewed()));
         listen::serve(self.listeners, self.proxy, stopped.0, self.drain_timeout).await;
+        if let Some(renewal) = renewal {
+            renewal.abort();
+        }
     }
 }
 

@@ -6,13 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use kheeper_identity::Pin;
 use kheeper_identity::origin::Origin;
 use kheeper_model::SystemClock;
 use kheeper_store::{OpenError, Store, StoreOptions};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
 use crate::app::{App, AppParts};
 use crate::cli::{LogFormat, ServeArgs};
@@ -61,7 +59,10 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("failed to listen on {}", config.listen))?;
     let address = listener.local_addr()?;
-    let (acceptor, ca_pin) = tls_acceptor(&config).map_err(ConfigError)?;
+    let (acceptor, ca_pin) = match tls::acceptor(&config).map_err(ConfigError)? {
+        Some((acceptor, pin)) => (Some(acceptor), pin),
+        None => (None, None),
+    };
     let scheme = if acceptor.is_some() { "https" } else { "http" };
     let origins = origins(&config, scheme, address)?;
 
@@ -93,30 +94,6 @@ async fn run(config: Config) -> anyhow::Result<()> {
     store.close().await;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// What ends TLS here, and the pin of the CA where it is our own.
-fn tls_acceptor(config: &Config) -> anyhow::Result<(Option<TlsAcceptor>, Option<Pin>)> {
-    match &config.tls {
-        Tls::None | Tls::BehindProxy(_) => Ok((None, None)),
-        Tls::Files { cert, key } => {
-            let certificate = tls::Certificate::load(cert, key)?;
-            let acceptor = TlsAcceptor::from(certificate.server_config()?);
-            tokio::spawn(certificate.reload_on_change());
-            Ok((Some(acceptor), None))
-        }
-        Tls::SelfSigned => {
-            let mut names: Vec<String> = config.origins.iter().map(|origin| origin.connect_host().to_owned()).collect();
-            names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
-            names.push(config.listen.ip().to_string());
-            names.sort();
-            names.dedup();
-            let made = tls::self_signed(&config.data_dir, &names)?;
-            let acceptor = TlsAcceptor::from(made.certificate.server_config()?);
-            tracing::info!(pin = %made.ca_pin, "serving with an own CA; its pin travels in join tokens");
-            Ok((Some(acceptor), Some(made.ca_pin)))
-        }
-    }
 }
 
 /// The origins that tokens may name: those that were given, or the loopback address that is listened on, by any of the

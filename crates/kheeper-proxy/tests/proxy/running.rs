@@ -21,6 +21,7 @@ pub(crate) fn config(origin: &str) -> ProxyConfig {
         trust: ServerTrust::System,
         machine_id: None,
         listen: Some(ListenAddress::Tcp("127.0.0.1:0".parse().expect("valid"))),
+        tls_dir: None,
         guard: LocalGuard::default(),
         access: Access::Full,
         lifetime: None,

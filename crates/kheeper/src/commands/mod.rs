@@ -15,6 +15,7 @@ pub(crate) mod not_built;
 pub(crate) mod object_proxy;
 pub(crate) mod orgs;
 mod status;
+mod tls_dir;
 pub(crate) mod usage;
 pub(crate) mod walg;
 mod whose;

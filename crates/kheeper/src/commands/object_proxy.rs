@@ -10,9 +10,11 @@ use kheeper_identity::{Identity, IdentitySubject, MachineId, Scope, ServerTrust}
 use kheeper_model::Namespace;
 use kheeper_proxy::{Access, ListenAddress, LocalGuard, ProxyConfig, StartError};
 
+use super::tls_dir::TlsDirArgs;
 use crate::cli::GlobalArgs;
 use crate::error::Failure;
 use crate::exit_code::ExitCode;
+use crate::output;
 
 /// How long a person's proxy serves when they do not say: a working day.
 const USER_LIFETIME: Duration = Duration::from_secs(8 * 3600);
@@ -23,6 +25,12 @@ pub(crate) struct ObjectProxyArgs {
     /// Listen here: ADDRESS:PORT, or unix:PATH [default: the socket that systemd passes, else 127.0.0.1:5000].
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<ListenAddress>,
+    /// Also speak TLS, on the same port and with a certificate of its own, for clients that speak nothing else. What a
+    /// client needs to trust it: `kheeper hosts me --env=TOOL --endpoint https://127.0.0.1:5000`.
+    #[arg(long, env = "KHEEPER_TLS")]
+    tls: bool,
+    #[command(flatten)]
+    tls_dir: TlsDirArgs,
     /// Admit only the sockets of this user, by name or number; may be repeated. Without it every local user is served.
     #[arg(long = "allow-user", env = "KHEEPER_ALLOW_USERS", value_name = "NAME", value_delimiter = ',')]
     allow_users: Vec<String>,
@@ -57,6 +65,9 @@ pub(crate) async fn run(args: ObjectProxyArgs, global: &GlobalArgs) -> anyhow::R
             // The one line that scripts and people wait for.
             eprintln!("kheeper object-proxy listening on {endpoint}");
         }
+        if let Some(file) = bound.authority_file() {
+            output::say(format_args!("TLS is spoken there too; clients have to trust {}", file.display()));
+        }
     })
     .await
     .map_err(classed)
@@ -65,7 +76,8 @@ pub(crate) async fn run(args: ObjectProxyArgs, global: &GlobalArgs) -> anyhow::R
 }
 
 fn configure(args: ObjectProxyArgs, global: &GlobalArgs) -> anyhow::Result<ProxyConfig> {
-    let (identity, key) = global.context()?.identity_and_key()?;
+    let context = global.context()?;
+    let (identity, key) = context.identity_and_key()?;
     let access = access(&identity, &args.only)?;
     let is_user = matches!(identity.subject, IdentitySubject::User { .. });
     if is_user && !args.allow_users.is_empty() {
@@ -79,6 +91,7 @@ fn configure(args: ObjectProxyArgs, global: &GlobalArgs) -> anyhow::Result<Proxy
         identity,
         key: Arc::new(key),
         listen: args.listen,
+        tls_dir: args.tls.then(|| args.tls_dir.of(&context)),
         guard: LocalGuard {
             allow_users: if is_user { vec![own_uid] } else { args.allow_users },
             allow_hosts: args.allow_hosts,
@@ -111,6 +124,9 @@ fn access(identity: &Identity, only: &[Namespace]) -> anyhow::Result<Access> {
 fn classed(error: StartError) -> anyhow::Error {
     match error {
         StartError::Config(why) => Failure::new(ExitCode::Config, why).into(),
+        tls @ StartError::LocalTls(_) => {
+            Failure::new(ExitCode::Config, format!("{:#}", anyhow::Error::new(tls))).into()
+        }
         other => other.into(),
     }
 }

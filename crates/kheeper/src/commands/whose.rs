@@ -5,9 +5,11 @@ use kheeper_identity::client_env::{ClientEnv, DEFAULT_ENDPOINT};
 use kheeper_identity::{Context, Identity};
 use kheeper_model::Namespace;
 
+use super::tls_dir::TlsDirArgs;
 use crate::cli::GlobalArgs;
 use crate::error::Failure;
 use crate::exit_code::ExitCode;
+use crate::output;
 
 /// Flags that say whose backups, and through which proxy.
 #[derive(Debug, Clone, Default, Args)]
@@ -21,14 +23,25 @@ pub(crate) struct WhoseArgs {
     /// Where the proxy listens.
     #[arg(long, env = "KHEEPER_ENDPOINT", value_name = "URL", default_value = DEFAULT_ENDPOINT, value_parser = parse_endpoint)]
     pub(crate) endpoint: String,
+    #[command(flatten)]
+    tls_dir: TlsDirArgs,
 }
 
 impl WhoseArgs {
-    /// The settings for the context in use. Reads `identity.json` and nothing else: no key, no network.
+    /// The settings for the context in use. Reads `identity.json` and nothing else: no key, no network. At an `https`
+    /// endpoint of this machine they name the proxy's authority, whether or not it is there yet.
     pub(crate) fn client_env(&self, global: &GlobalArgs) -> anyhow::Result<ClientEnv> {
         let context = global.context()?;
         let namespace = self.namespace(&context, &context.identity()?)?;
-        Ok(ClientEnv { namespace, endpoint: self.endpoint.clone(), prefix: self.prefix.clone() })
+        let ca_file = is_local_tls(&self.endpoint).then(|| self.tls_dir.of(&context).join("ca.pem"));
+        if let Some(file) = ca_file.as_ref().filter(|file| !file.exists()) {
+            output::say(format_args!(
+                "{} is not there yet: `kheeper object-proxy --tls` makes it when it starts",
+                file.display()
+            ));
+        }
+        let ca_file = ca_file.map(|file| file.display().to_string());
+        Ok(ClientEnv { namespace, endpoint: self.endpoint.clone(), prefix: self.prefix.clone(), ca_file })
     }
 
     fn namespace(&self, context: &Context, identity: &Identity) -> Result<Namespace, Failure> {
@@ -46,6 +59,13 @@ impl WhoseArgs {
             )),
         }
     }
+}
+
+/// Whether the endpoint is a proxy's own TLS: one behind another name has another certificate, which is not ours to know.
+fn is_local_tls(endpoint: &str) -> bool {
+    let Some(authority) = endpoint.strip_prefix("https://") else { return false };
+    let host = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    ["localhost", "127.0.0.1", "[::1]"].contains(&host.map_or(authority, |(host, _)| host))
 }
 
 /// A URL that goes into other programs' settings: one line, no quotes, no slash at its end.
@@ -81,6 +101,16 @@ mod tests {
         assert_eq!(parse_endpoint("http://[::1]:5000").as_deref(), Ok("http://[::1]:5000"));
         for bad in ["127.0.0.1:5000", "http://", "http://a\nB=c", "http://a/b", "http://$(x)", "ftp://a"] {
             assert!(parse_endpoint(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_tls_on_this_machine_is_the_proxys_own() {
+        for own in ["https://127.0.0.1:5000", "https://localhost:5000", "https://[::1]:5000", "https://localhost"] {
+            assert!(is_local_tls(own), "{own}");
+        }
+        for other in ["http://127.0.0.1:5000", "https://backup.example.org", "https://10.0.0.1:5000"] {
+            assert!(!is_local_tls(other), "{other}");
         }
     }
 

@@ -4,6 +4,7 @@ mod guard;
 mod outage;
 mod passing;
 mod streaming;
+mod tls;
 
 use kheeper_e2e::world::Host;
 use kheeper_e2e::{Proxy, World};
