@@ -198,6 +198,32 @@ impl WritePrecondition {
     }
 }
 
+/// What must be true of an object, at the moment of the commit, for a DELETE to happen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum DeletePrecondition {
+    /// Nothing.
+    #[default]
+    None,
+    /// `If-Match: *`: there is an object.
+    Present,
+    /// `If-Match: <etag>`: the object has this ETag.
+    Match(ETag),
+}
+
+impl DeletePrecondition {
+    /// Reads the condition of a DELETE. What S3 has no meaning for is `NotImplemented`, never ignored.
+    pub fn from_headers(headers: &HeaderMap) -> Result<Self, S3Error> {
+        match etags(headers, &http::header::IF_MATCH)? {
+            None => Ok(Self::None),
+            Some(ETagList::Any) => Ok(Self::Present),
+            Some(ETagList::Tags(tags)) => match tags.as_slice() {
+                [EntityTag { weak: false, tag }] => Ok(Self::Match(tag.clone())),
+                _ => Err(S3Error::not_implemented("If-Match with several or weak entity tags on DELETE")),
+            },
+        }
+    }
+}
+
 fn failed(condition: &str) -> S3Error {
     S3Error::new(S3ErrorCode::PreconditionFailed).with_field("Condition", condition)
 }
@@ -327,6 +353,17 @@ mod tests {
         assert_eq!(served("\"other\""), None);
         assert_eq!(served(&format!("W/\"{ETAG}\"")), None);
         assert_eq!(served(EARLIER), None);
+    }
+
+    #[test]
+    fn a_delete_may_ask_for_one_object_or_for_any() {
+        let delete =
+            |tag: &str| DeletePrecondition::from_headers(&headers(&[("if-match", tag)])).map_err(|error| error.code);
+        assert_eq!(DeletePrecondition::from_headers(&HeaderMap::new()), Ok(DeletePrecondition::None));
+        assert_eq!(delete("*"), Ok(DeletePrecondition::Present));
+        assert_eq!(delete("\"abc\""), Ok(DeletePrecondition::Match(ETag::new("abc"))));
+        assert_eq!(delete("\"a\", \"b\""), Err(S3ErrorCode::NotImplemented));
+        assert_eq!(delete("W/\"a\""), Err(S3ErrorCode::NotImplemented));
     }
 
     #[test]

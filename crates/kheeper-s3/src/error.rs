@@ -77,6 +77,8 @@ codes! {
     InvalidDigest = BAD_REQUEST, "The Content-MD5 you specified is not valid.";
     /// A part that was never uploaded, or has another ETag.
     InvalidPart = BAD_REQUEST, "One or more of the specified parts could not be found, or its entity tag did not match.";
+    /// A part that the object does not have.
+    InvalidPartNumber = RANGE_NOT_SATISFIABLE, "The requested partnumber is not satisfiable.";
     /// Parts that are not in ascending order.
     InvalidPartOrder = BAD_REQUEST, "The list of parts was not in ascending order.";
     /// A range that the object does not have.

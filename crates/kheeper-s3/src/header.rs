@@ -30,10 +30,13 @@ pub enum Policy {
 const READ: &[OperationKind] = &[GetObject, HeadObject];
 const STORE: &[OperationKind] = &[PutObject, CopyObject, CreateMultipartUpload];
 const READ_AND_COMMIT: &[OperationKind] = &[GetObject, HeadObject, PutObject, CopyObject, CompleteMultipartUpload];
+const MATCH: &[OperationKind] = &[GetObject, HeadObject, PutObject, CopyObject, CompleteMultipartUpload, DeleteObject];
 const COPY: &[OperationKind] = &[CopyObject, UploadPartCopy];
 const PART_COPY: &[OperationKind] = &[UploadPartCopy];
 const COPY_ONLY: &[OperationKind] = &[CopyObject];
-const BODY: &[OperationKind] = &[PutObject, UploadPart, DeleteObjects, CreateBucket, CompleteMultipartUpload];
+const BODY: &[OperationKind] =
+    &[PutObject, UploadPart, DeleteObjects, CreateBucket, CompleteMultipartUpload, PutObjectTagging];
+const ATTRIBUTES: &[OperationKind] = &[GetObjectAttributes];
 const COMPLETE: &[OperationKind] = &[CompleteMultipartUpload];
 const CHECKSUM_CHOICE: &[OperationKind] = &[CreateMultipartUpload, CopyObject];
 const CHECKSUM_KIND: &[OperationKind] = &[CreateMultipartUpload, CompleteMultipartUpload];
@@ -72,8 +75,12 @@ pub const HEADER_POLICY: &[(&str, Policy)] = &[
     ("if-range", Policy::Honour(READ)),
     ("if-modified-since", Policy::Honour(READ)),
     ("if-unmodified-since", Policy::Only(READ)),
-    ("if-match", Policy::Only(READ_AND_COMMIT)),
+    ("if-match", Policy::Only(MATCH)),
     ("if-none-match", Policy::Only(READ_AND_COMMIT)),
+    // What GetObjectAttributes shall say.
+    ("x-amz-max-parts", Policy::Only(ATTRIBUTES)),
+    ("x-amz-object-attributes", Policy::Only(ATTRIBUTES)),
+    ("x-amz-part-number-marker", Policy::Only(ATTRIBUTES)),
     // Copies.
     ("x-amz-copy-source", Policy::Only(COPY)),
     ("x-amz-copy-source-if-match", Policy::Only(COPY)),
@@ -83,10 +90,12 @@ pub const HEADER_POLICY: &[(&str, Policy)] = &[
     ("x-amz-copy-source-range", Policy::Only(PART_COPY)),
     ("x-amz-metadata-directive", Policy::Honour(COPY_ONLY)),
     ("x-amz-tagging-directive", Policy::Honour(COPY_ONLY)),
-    // Accepted where it asks for what is so anyway: one owner, who sees everything, and disks that are ours.
+    // Accepted where it asks for what is so anyway: one owner, who sees everything, disks that are ours, and nothing that
+    // would have to be restored from an archive first.
     ("x-amz-acl", Policy::Values(&["private", "bucket-owner-full-control"])),
     ("x-amz-bucket-object-lock-enabled", Policy::Values(&["false"])),
     ("x-amz-object-ownership", Policy::Values(&["BucketOwnerEnforced"])),
+    ("x-amz-optional-object-attributes", Policy::Values(&["RestoreStatus"])),
     ("x-amz-server-side-encryption", Policy::Values(&["AES256"])),
     // Signatures, which the proxy drops, and chatter.
     ("x-amz-date", Policy::Ignore),
@@ -100,7 +109,8 @@ pub const HEADER_POLICY: &[(&str, Policy)] = &[
 const UPLOADS: &[OperationKind] = &[ListMultipartUploads, CreateMultipartUpload];
 const OF_UPLOAD: &[OperationKind] =
     &[UploadPart, UploadPartCopy, ListParts, CompleteMultipartUpload, AbortMultipartUpload];
-const PARTS: &[OperationKind] = &[UploadPart, UploadPartCopy];
+const PARTS: &[OperationKind] = &[UploadPart, UploadPartCopy, GetObject, HeadObject];
+const TAGGING: &[OperationKind] = &[GetObjectTagging, PutObjectTagging, DeleteObjectTagging];
 const LIST: &[OperationKind] = &[ListObjectsV1, ListObjectsV2];
 const LIST_KEYS: &[OperationKind] = &[ListObjectsV1, ListObjectsV2, ListMultipartUploads];
 const LIST_PREFIX: &[OperationKind] = &[ListBuckets, ListObjectsV1, ListObjectsV2, ListMultipartUploads];
@@ -109,10 +119,12 @@ const LIST_TOKEN: &[OperationKind] = &[ListBuckets, ListObjectsV2];
 /// Query parameters. Names are compared as they are: S3's are case-sensitive.
 pub const QUERY_POLICY: &[(&str, Policy)] = &[
     // Sub-resources.
+    ("attributes", Policy::Only(ATTRIBUTES)),
     ("delete", Policy::Only(&[DeleteObjects])),
     ("list-type", Policy::Only(LIST)),
     ("location", Policy::Only(&[GetBucketLocation])),
     ("partNumber", Policy::Only(PARTS)),
+    ("tagging", Policy::Only(TAGGING)),
     ("uploadId", Policy::Only(OF_UPLOAD)),
     ("uploads", Policy::Only(UPLOADS)),
     ("versioning", Policy::Only(&[GetBucketVersioning])),
@@ -146,7 +158,6 @@ pub const QUERY_POLICY: &[(&str, Policy)] = &[
     ("accelerate", Policy::Refuse),
     ("acl", Policy::Refuse),
     ("analytics", Policy::Refuse),
-    ("attributes", Policy::Refuse),
     ("bucket-region", Policy::Refuse),
     ("cors", Policy::Refuse),
     ("encryption", Policy::Refuse),
@@ -172,7 +183,6 @@ pub const QUERY_POLICY: &[(&str, Policy)] = &[
     ("select", Policy::Refuse),
     ("select-type", Policy::Refuse),
     ("session", Policy::Refuse),
-    ("tagging", Policy::Refuse),
     ("torrent", Policy::Refuse),
     ("versions", Policy::Refuse),
     ("website", Policy::Refuse),

@@ -17,6 +17,7 @@ pub mod path;
 pub mod query;
 pub mod range;
 pub mod signature;
+pub mod tags;
 pub mod xml;
 
 pub use error::{S3Error, S3ErrorCode};

@@ -77,6 +77,20 @@ pub(crate) fn store_error(error: &StoreError) -> S3Error {
             return S3Error::new(Code::InvalidRequest)
                 .with_message("This attempt is known, and wrote something else: a retry must send the same bytes.");
         }
+        StoreError::PartChecksum { expected, found } => {
+            let found = found.map_or_else(|| "null".to_owned(), |found| found.to_string().to_lowercase());
+            let expected = expected.to_string().to_lowercase();
+            return S3Error::invalid_request(format!(
+                "Checksum Type mismatch occurred, expected checksum Type: {expected}, actual checksum Type: {found}"
+            ));
+        }
+        StoreError::ChecksumKind(_) => {
+            return S3Error::invalid_request("The upload was not created for a checksum of the type you specified.");
+        }
+        StoreError::ChecksumMismatch(algorithm) => {
+            return S3Error::new(Code::BadDigest)
+                .with_message(format!("The {algorithm} you specified did not match the calculated checksum."));
+        }
         StoreError::Integrity(failure @ IntegrityFailure::Length { .. }) => {
             return S3Error::new(Code::IncompleteBody).with_message(format!("{failure}."));
         }

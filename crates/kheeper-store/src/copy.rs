@@ -25,7 +25,7 @@ impl HostStore {
             etag: source.etag,
             bytes: source.bytes,
             part_count: source.part_count,
-            checksum: source.checksum,
+            checksum: request.checksum.or(source.checksum),
             headers,
             precondition: request.precondition,
         };

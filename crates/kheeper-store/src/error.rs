@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kheeper_model::{KeyId, Namespace, OrgName, UserId};
+use kheeper_model::{ChecksumAlgorithm, ChecksumKind, KeyId, Namespace, OrgName, UserId};
 
 /// Why the store did not do as it was asked. Messages finish the sentence "failed to …".
 #[derive(Debug, Clone, thiserror::Error)]
@@ -45,6 +45,20 @@ pub enum StoreError {
     /// More bytes than an object or a part may have.
     #[error("more bytes than an object or a part may have")]
     EntityTooLarge,
+    /// A part, or the whole, has a checksum of another algorithm than its upload was created for, or none.
+    #[error("the upload was created for {expected} checksums")]
+    PartChecksum {
+        /// The upload's algorithm.
+        expected: ChecksumAlgorithm,
+        /// The part's.
+        found: Option<ChecksumAlgorithm>,
+    },
+    /// The upload was created for the other kind of checksum.
+    #[error("the upload was not created for a checksum of kind {0:?}")]
+    ChecksumKind(ChecksumKind),
+    /// The object's checksum is not what the client says.
+    #[error("the {0} of the whole object differs from the declared one")]
+    ChecksumMismatch(ChecksumAlgorithm),
     /// A precondition of the write does not hold.
     #[error("the precondition does not hold")]
     PreconditionFailed,

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use kheeper_model::ObjectKey;
+use kheeper_model::{Checksum, ChecksumAlgorithm, ChecksumKind, Crc64Nvme, ObjectKey};
 use tokio::task::JoinHandle;
 
 use crate::blob::{BlobReader, BlobSpan};
@@ -31,6 +31,7 @@ pub struct ObjectHandle {
     pub meta: ObjectMeta,
     store: Store,
     body: ContentBody,
+    crc64nvme: Crc64Nvme,
 }
 
 impl ReadStore {
@@ -53,8 +54,8 @@ impl ReadStore {
     pub async fn get(&self, key: &ObjectKey) -> Result<ObjectHandle, StoreError> {
         self.check_holds(key)?;
         let found = self.store.shared.index.object_with_content(self.scope.org(), key).await?;
-        let (meta, body) = found.ok_or(StoreError::NoSuchKey)?;
-        Ok(ObjectHandle { meta, store: self.store.clone(), body })
+        let (meta, body, crc64nvme) = found.ok_or(StoreError::NoSuchKey)?;
+        Ok(ObjectHandle { meta, store: self.store.clone(), body, crc64nvme })
     }
 
     fn check_holds(&self, key: &ObjectKey) -> Result<(), StoreError> {
@@ -63,6 +64,35 @@ impl ReadStore {
 }
 
 impl ObjectHandle {
+    /// The object's checksum: its client's, or the CRC-64/NVME that every object has.
+    pub fn checksum(&self) -> Checksum {
+        self.meta.checksum.clone().unwrap_or_else(|| self.crc64nvme_checksum())
+    }
+
+    /// The CRC-64/NVME of its bytes, as a checksum.
+    pub fn crc64nvme_checksum(&self) -> Checksum {
+        let (algorithm, kind) = (ChecksumAlgorithm::Crc64nvme, ChecksumKind::FullObject);
+        Checksum { algorithm, kind, value: self.crc64nvme.to_base64() }
+    }
+
+    /// Where its parts begin and end, in order: those it was uploaded in, or itself as the only one.
+    pub fn parts(&self) -> Vec<Range<u64>> {
+        match &self.body {
+            ContentBody::Blobs(manifest) if self.meta.part_count.is_some() => {
+                manifest.segments().iter().map(|part| part.offset..part.offset + part.bytes).collect()
+            }
+            ContentBody::Blobs(_) | ContentBody::Inline(_) => std::iter::once(0..self.meta.bytes).collect(),
+        }
+    }
+
+    /// The checksum of each part, where its upload was created for one.
+    pub async fn part_checksums(&self) -> Result<Option<Vec<Checksum>>, StoreError> {
+        if self.meta.part_count.is_none() {
+            return Ok(None);
+        }
+        self.store.shared.index.part_checksums(&self.meta.content).await
+    }
+
     /// The bytes of a range, which must lie within the object.
     ///
     /// The first batch is read and verified before this returns, so that damage there is still an error answer.

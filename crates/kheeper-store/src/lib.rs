@@ -28,6 +28,7 @@ mod scope;
 mod space;
 mod store;
 mod sweep;
+mod tag;
 mod upkeep;
 mod upload;
 mod usage;

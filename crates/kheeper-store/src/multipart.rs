@@ -45,7 +45,8 @@ impl HostStore {
 
     /// Makes an object of an upload. Repeated within 24 h with the same list, it gives the same answer.
     ///
-    /// [`StoreError::InvalidPart`], [`StoreError::InvalidPartOrder`] and [`StoreError::EntityTooSmall`] leave the upload usable.
+    /// Every refusal leaves the upload usable: [`StoreError::InvalidPart`], [`StoreError::InvalidPartOrder`],
+    /// [`StoreError::EntityTooSmall`], another length or checksum than the client says, a condition that does not hold.
     pub async fn complete_upload(&self, request: CompleteRequest) -> Result<Written, StoreError> {
         self.check_owns(&request.key)?;
         let change = CompleteUpload {
@@ -57,6 +58,8 @@ impl HostStore {
             began: self.store.now(),
             parts: request.parts,
             object_bytes: request.object_bytes,
+            checksum: request.checksum,
+            checksum_kind: request.checksum_kind,
             precondition: request.precondition,
         };
         match self.store.commit(Change::CompleteUpload(change)).await? {

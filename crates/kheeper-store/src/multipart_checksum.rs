@@ -31,9 +31,17 @@ pub(crate) fn crc64nvme(parts: &[PartSums]) -> Crc64Nvme {
     Crc64Nvme(rest.iter().fold(first.crc64nvme.0, combine))
 }
 
+/// What an upload that named no algorithm has all the same, as in S3.
+const DEFAULT: (ChecksumAlgorithm, ChecksumKind) = (ChecksumAlgorithm::Crc64nvme, ChecksumKind::FullObject);
+
+/// The kind of checksum that the object will have.
+pub(crate) fn kind(asked: Option<(ChecksumAlgorithm, ChecksumKind)>) -> ChecksumKind {
+    asked.unwrap_or(DEFAULT).1
+}
+
 /// The checksum that the upload was created with, if every part has one of its algorithm.
 pub(crate) fn checksum(asked: Option<(ChecksumAlgorithm, ChecksumKind)>, parts: &[PartSums]) -> Option<Checksum> {
-    let (algorithm, kind) = asked?;
+    let (algorithm, kind) = asked.unwrap_or(DEFAULT);
     let value = match (algorithm, kind) {
         (ChecksumAlgorithm::Crc64nvme, _) => {
             let kind = ChecksumKind::FullObject;
@@ -46,12 +54,21 @@ pub(crate) fn checksum(asked: Option<(ChecksumAlgorithm, ChecksumKind)>, parts: 
 }
 
 /// The digest of each part, if all have one of this algorithm.
-fn digests(algorithm: ChecksumAlgorithm, parts: &[PartSums]) -> Option<Vec<Vec<u8>>> {
+pub(crate) fn digests(algorithm: ChecksumAlgorithm, parts: &[PartSums]) -> Option<Vec<Vec<u8>>> {
     let digest = |part: &PartSums| {
+        if algorithm == ChecksumAlgorithm::Crc64nvme {
+            return Some(part.crc64nvme.0.to_be_bytes().to_vec());
+        }
         let checksum = part.checksum.as_ref().filter(|checksum| checksum.algorithm == algorithm)?;
         STANDARD.decode(&checksum.value).ok().filter(|digest| digest.len() == algorithm.digest_bytes())
     };
     parts.iter().map(digest).collect()
+}
+
+/// The checksums whose digests stand one after the other, as a content's row keeps them.
+pub(crate) fn unpack_digests(algorithm: ChecksumAlgorithm, packed: &[u8]) -> Vec<Checksum> {
+    let checksum = |digest| Checksum { algorithm, kind: ChecksumKind::FullObject, value: STANDARD.encode(digest) };
+    packed.chunks_exact(algorithm.digest_bytes()).map(checksum).collect()
 }
 
 /// The checksum of the bytes, which only CRCs can be combined to.
@@ -112,6 +129,8 @@ mod tests {
         assert_eq!(full.value, STANDARD.encode(crc_fast::crc32_iso_hdlc(b"hello, world").to_be_bytes()));
         let composite = checksum(Some((ChecksumAlgorithm::Crc32, ChecksumKind::Composite)), &parts).unwrap();
         assert!(composite.value.ends_with("==-3"));
+        let default = checksum(None, &parts).unwrap();
+        assert_eq!(default.value, crc64nvme(&parts).to_base64());
         assert_eq!(checksum(Some((ChecksumAlgorithm::Sha256, ChecksumKind::Composite)), &parts), None);
     }
 }

@@ -2,7 +2,8 @@
 
 use kheeper_model::api::HostState;
 use kheeper_model::{
-    AttemptId, Checksum, ContentId, Crc64Nvme, ETag, Md5Digest, NamespaceId, ObjectHeaders, ObjectKey, Timestamp,
+    AttemptId, Checksum, ChecksumAlgorithm, ChecksumKind, ContentId, Crc64Nvme, ETag, Md5Digest, NamespaceId,
+    ObjectHeaders, ObjectKey, Timestamp,
 };
 
 use crate::error::StoreError;
@@ -152,6 +153,8 @@ pub struct CopyRequest {
     pub source: ObjectMeta,
     /// The headers to keep instead of the source's (`x-amz-metadata-directive: REPLACE`); none keeps the source's.
     pub headers: Option<ObjectHeaders>,
+    /// The checksum that the copy shall have instead of the source's, computed from the source's bytes.
+    pub checksum: Option<Checksum>,
     /// The condition on the key to write.
     pub precondition: Precondition,
 }
@@ -198,6 +201,10 @@ pub struct ListedObject {
     pub etag: ETag,
     /// When it was committed.
     pub last_modified: Timestamp,
+    /// Which checksum is kept with it, if one is.
+    pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
+    /// Its storage class, if it was given one.
+    pub storage_class: Option<String>,
 }
 
 /// The state of a host from its three flags, the strongest first.

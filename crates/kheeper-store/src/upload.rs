@@ -71,6 +71,11 @@ pub struct CompleteRequest {
     pub parts: Vec<CompletePart>,
     /// Bytes that they must have together, if the client said; else [`crate::StoreError::Integrity`].
     pub object_bytes: Option<u64>,
+    /// What the object's checksum must be, if the client said; else [`crate::StoreError::ChecksumMismatch`].
+    pub checksum: Option<Checksum>,
+    /// The kind of checksum that the upload was created for, if the client said; else
+    /// [`crate::StoreError::ChecksumKind`].
+    pub checksum_kind: Option<ChecksumKind>,
     /// The client's write.
     pub attempt: AttemptId,
     /// The condition on the key.

@@ -80,6 +80,10 @@ impl RequestHead {
         for name in ["if-none-match", "if-modified-since", "if-unmodified-since", "if-range"] {
             resumed.headers.remove(name);
         }
+        // The part that was asked for is known by now as a range, and S3 takes one or the other.
+        if let Ok(uri) = origin_form(self.uri.path(), without_part_number(self.uri.query()).as_deref()) {
+            resumed.uri = uri;
+        }
         resumed.headers.insert(http::header::IF_MATCH, text_value(&etag.quoted()));
         resumed.headers.insert(http::header::RANGE, text_value(&format!("bytes={first}-{last}")));
         resumed
@@ -135,6 +139,11 @@ fn forwarded_query(raw: Option<&str>) -> Option<String> {
         name.get(..6).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"x-amz-"))
     };
     let kept: Vec<&str> = unsigned.split('&').filter(|pair| !is_header(pair)).collect();
+    if kept.is_empty() { None } else { Some(kept.join("&")) }
+}
+
+fn without_part_number(query: Option<&str>) -> Option<String> {
+    let kept: Vec<&str> = query?.split('&').filter(|pair| pair.split('=').next() != Some("partNumber")).collect();
     if kept.is_empty() { None } else { Some(kept.join("&")) }
 }
 
@@ -291,5 +300,7 @@ mod tests {
         assert_eq!(resumed.headers["range"], "bytes=40-99");
         assert_eq!(resumed.headers["if-match"], "\"abc\"");
         assert!(!resumed.headers.contains_key("if-none-match"));
+        let (head, _) = forwarded("GET", "/myorg/web-01/a?partNumber=2&x-id=GetObject", &[]).expect("valid");
+        assert_eq!(head.resume(&ETag::new("abc"), 40, 99).uri, "/myorg/web-01/a?x-id=GetObject");
     }
 }

@@ -92,6 +92,11 @@ impl Declared {
         Self::from_headers(&of_body)
     }
 
+    /// The promise of nothing but a length: of bytes that are not from a client.
+    pub fn of_length(length: u64) -> Self {
+        Self { framing: Framing::Plain, length: Some(length), content_md5: None, sha256: None, checksum: None }
+    }
+
     /// The payload's length; `MissingContentLength` where nobody said.
     pub fn require_length(&self) -> Result<u64, S3Error> {
         self.length.ok_or_else(|| S3Error::new(S3ErrorCode::MissingContentLength))

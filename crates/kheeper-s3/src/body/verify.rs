@@ -27,7 +27,7 @@ pub struct Verified {
     pub crc64nvme: Crc64Nvme,
     /// Their MD5, where it was asked for or declared.
     pub md5: Option<Md5Digest>,
-    /// The additional checksum that was declared.
+    /// The additional checksum that was declared, or asked for.
     pub checksum: Option<Checksum>,
 }
 
@@ -35,6 +35,8 @@ pub struct Verified {
 #[derive(Debug)]
 pub struct PayloadVerifier {
     declared: Declared,
+    /// A checksum that nobody declared, and that shall be known all the same.
+    asked: Option<ChecksumAlgorithm>,
     length: u64,
     crc64nvme: Crc,
     md5: Option<md5_simd::Md5>,
@@ -48,6 +50,7 @@ impl PayloadVerifier {
         let needs_sha256 =
             declared.sha256.is_some() || declared.checksum_algorithm() == Some(ChecksumAlgorithm::Sha256);
         Self {
+            asked: None,
             length: 0,
             crc64nvme: Crc::new(CrcAlgorithm::Crc64Nvme),
             md5: (compute.md5 || declared.content_md5.is_some()).then(md5_simd::Md5::new),
@@ -55,6 +58,18 @@ impl PayloadVerifier {
             checksum: declared.checksum_algorithm().and_then(Hasher::for_algorithm),
             declared: declared.clone(),
         }
+    }
+
+    /// Computes a checksum of this algorithm, of a payload whose headers declare none: what [`Verified::checksum`] will
+    /// be. Call it before any bytes are taken.
+    pub fn and_compute(mut self, algorithm: ChecksumAlgorithm) -> Self {
+        assert!(self.declared.checksum.is_none() && self.length == 0, "one checksum, over all of the payload");
+        self.asked = Some(algorithm);
+        self.checksum = Hasher::for_algorithm(algorithm);
+        if algorithm == ChecksumAlgorithm::Sha256 && self.sha256.is_none() {
+            self.sha256 = Some(Sha256::new());
+        }
+        self
     }
 
     /// Takes the next bytes of the payload.
@@ -82,7 +97,7 @@ impl PayloadVerifier {
     /// `IncompleteBody` for another length, `XAmzContentSHA256Mismatch` and `BadDigest` for other bytes,
     /// `MalformedTrailerError` for a checksum that was announced and never came.
     pub fn finish(self, trailers: &HeaderMap) -> Result<Verified, S3Error> {
-        let Self { declared, length, crc64nvme, md5, sha256, checksum } = self;
+        let Self { declared, asked, length, crc64nvme, md5, sha256, checksum } = self;
         check_length(declared.length, length)?;
         let crc64nvme = Crc64Nvme(crc64nvme.finalize());
         let sha256: Option<[u8; 32]> = sha256.map(|sha256| sha256.finalize().into());
@@ -93,19 +108,20 @@ impl PayloadVerifier {
         if let (Some(promised), Some(found)) = (declared.content_md5, md5) {
             check_md5(promised, found)?;
         }
-        let checksum = match &declared.checksum {
-            None => None,
-            Some(promised) => {
-                const MADE: &str = "what the declared checksum needs was made with the verifier";
-                let found = match promised.algorithm() {
-                    ChecksumAlgorithm::Crc64nvme => crc64nvme.to_base64(),
-                    ChecksumAlgorithm::Sha256 => STANDARD.encode(sha256.expect(MADE)),
-                    ChecksumAlgorithm::Crc32 | ChecksumAlgorithm::Crc32c | ChecksumAlgorithm::Sha1 => {
-                        checksum.expect(MADE).finish()
-                    }
-                };
-                Some(check_checksum(promised, found, trailers)?)
-            }
+        let found = declared.checksum_algorithm().or(asked).map(|algorithm| {
+            const MADE: &str = "what a checksum needs was made with the verifier";
+            let value = match algorithm {
+                ChecksumAlgorithm::Crc64nvme => crc64nvme.to_base64(),
+                ChecksumAlgorithm::Sha256 => STANDARD.encode(sha256.expect(MADE)),
+                ChecksumAlgorithm::Crc32 | ChecksumAlgorithm::Crc32c | ChecksumAlgorithm::Sha1 => {
+                    checksum.expect(MADE).finish()
+                }
+            };
+            Checksum { algorithm, kind: ChecksumKind::FullObject, value }
+        });
+        let checksum = match (&declared.checksum, found) {
+            (Some(promised), Some(found)) => Some(check_checksum(promised, found, trailers)?),
+            (_, found) => found,
         };
         Ok(Verified { length, crc64nvme, md5, checksum })
     }
@@ -173,17 +189,17 @@ fn check_md5(promised: Md5Digest, found: Md5Digest) -> Result<(), S3Error> {
         .with_field("CalculatedDigest", found.to_hex()))
 }
 
-fn check_checksum(promised: &DeclaredChecksum, found: String, trailers: &HeaderMap) -> Result<Checksum, S3Error> {
-    let algorithm = promised.algorithm();
+fn check_checksum(promised: &DeclaredChecksum, found: Checksum, trailers: &HeaderMap) -> Result<Checksum, S3Error> {
+    let algorithm = found.algorithm;
     let promised = match promised {
         DeclaredChecksum::Header { value, .. } => value.as_str(),
         DeclaredChecksum::Trailer { .. } => checksum_of_trailers(algorithm, trailers)?,
     };
-    if promised != found {
+    if promised != found.value {
         let message = format!("The {algorithm} you specified did not match the calculated checksum.");
         return Err(S3Error::new(S3ErrorCode::BadDigest).with_message(message));
     }
-    Ok(Checksum { algorithm, kind: ChecksumKind::FullObject, value: found })
+    Ok(found)
 }
 
 fn checksum_of_trailers(algorithm: ChecksumAlgorithm, trailers: &HeaderMap) -> Result<&str, S3Error> {
@@ -245,6 +261,19 @@ mod tests {
             assert_eq!(verified.checksum.map(|checksum| checksum.value), Some(value));
             assert_eq!(verified.crc64nvme, Crc64Nvme(0xae8b_1486_0a79_9888));
             assert_eq!(verified.md5.map(Md5Digest::to_hex).as_deref(), Some("25f9e794323b453885f5181f1b624d0b"));
+        }
+    }
+
+    #[test]
+    fn a_checksum_that_was_asked_for_is_computed_without_being_declared() {
+        let declared = Declared::from_headers(&HeaderMap::new()).expect("valid");
+        for (algorithm, (_, hexadecimal)) in ChecksumAlgorithm::ALL.into_iter().zip(CHECK_VALUES) {
+            let verifier = PayloadVerifier::new(&declared, Compute { md5: false });
+            let mut verifier = verifier.and_compute(algorithm);
+            verifier.update(CHECK);
+            let verified = verifier.finish(&HeaderMap::new()).expect("nothing was declared");
+            let value = STANDARD.encode(hex::decode(hexadecimal).expect("hex"));
+            assert_eq!(verified.checksum.map(|checksum| checksum.value), Some(value), "{algorithm}");
         }
     }
 

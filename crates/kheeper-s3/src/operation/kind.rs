@@ -85,6 +85,10 @@ kinds! {
     PutObject => Write, Payload;
     CopyObject => Write, None;
     DeleteObject => Delete, None;
+    GetObjectAttributes => Read, None;
+    GetObjectTagging => Read, None;
+    PutObjectTagging => Write, Document;
+    DeleteObjectTagging => Delete, None;
     CreateMultipartUpload => Write, None;
     UploadPart => Write, Payload;
     UploadPartCopy => Write, None;
@@ -133,16 +137,20 @@ impl OperationKind {
         let upload = query.contains("uploadId");
         match *method {
             Method::GET if upload => Ok(Self::ListParts),
+            Method::GET if query.contains("attributes") => Ok(Self::GetObjectAttributes),
+            Method::GET if query.contains("tagging") => Ok(Self::GetObjectTagging),
             Method::GET => Ok(Self::GetObject),
             Method::HEAD => Ok(Self::HeadObject),
             Method::PUT if upload || query.contains("partNumber") => {
                 Ok(if copies { Self::UploadPartCopy } else { Self::UploadPart })
             }
+            Method::PUT if query.contains("tagging") => Ok(Self::PutObjectTagging),
             Method::PUT => Ok(if copies { Self::CopyObject } else { Self::PutObject }),
             Method::POST if query.contains("uploads") => Ok(Self::CreateMultipartUpload),
             Method::POST if upload => Ok(Self::CompleteMultipartUpload),
             Method::POST => Err(S3Error::not_implemented("POST to an object, but for ?uploads and ?uploadId,")),
             Method::DELETE if upload => Ok(Self::AbortMultipartUpload),
+            Method::DELETE if query.contains("tagging") => Ok(Self::DeleteObjectTagging),
             Method::DELETE => Ok(Self::DeleteObject),
             _ => Err(S3Error::new(S3ErrorCode::MethodNotAllowed)),
         }

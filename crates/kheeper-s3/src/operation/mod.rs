@@ -3,6 +3,7 @@
 //! [`Operation::parse`] is the only way in. An operation that exists has passed the policy list of [`crate::header`]:
 //! whatever could change its meaning is in it, or was refused with 501.
 
+mod attributes;
 mod copy_source;
 mod kind;
 mod list;
@@ -13,14 +14,14 @@ mod stored_headers;
 use http::{HeaderMap, Method};
 use kheeper_model::{ObjectKey, OrgName};
 
+pub use attributes::{GetObjectAttributes, ObjectAttribute};
 pub use copy_source::CopySource;
 pub use kind::{BodyKind, OperationClass, OperationKind};
 pub use list::{ListBuckets, ListMultipartUploads, ListObjectsV1, ListObjectsV2, ListParts};
 pub use multipart::{
     CompleteMultipartUpload, CreateMultipartUpload, PartChecksum, UploadPart, UploadPartCopy, UploadRequest,
 };
-pub use object::{CopyObject, DeleteObject, Directive, PutObject, ReadObject, ResponseOverrides};
-pub use stored_headers::tag_count;
+pub use object::{CopyObject, DeleteObject, Directive, ObjectRequest, PutObject, ReadObject, ResponseOverrides};
 
 use crate::header::{check, effective_headers};
 use crate::path::{Target, parse_path};
@@ -67,6 +68,14 @@ pub enum Operation {
     CopyObject(CopyObject),
     /// `DELETE /bucket/key`
     DeleteObject(DeleteObject),
+    /// `GET /bucket/key?attributes`
+    GetObjectAttributes(GetObjectAttributes),
+    /// `GET /bucket/key?tagging`
+    GetObjectTagging(ObjectRequest),
+    /// `PUT /bucket/key?tagging`; the tags are in the body.
+    PutObjectTagging(ObjectRequest),
+    /// `DELETE /bucket/key?tagging`
+    DeleteObjectTagging(ObjectRequest),
     /// `POST /bucket/key?uploads`
     CreateMultipartUpload(CreateMultipartUpload),
     /// `PUT /bucket/key?partNumber=…&uploadId=…`
@@ -140,7 +149,13 @@ impl Operation {
             OperationKind::HeadObject => Self::HeadObject(ReadObject::parse(bucket, key, query, headers)?),
             OperationKind::PutObject => Self::PutObject(PutObject::parse(bucket, key, headers)?),
             OperationKind::CopyObject => Self::CopyObject(CopyObject::parse(bucket, key, headers)?),
-            OperationKind::DeleteObject => Self::DeleteObject(DeleteObject { bucket, key }),
+            OperationKind::DeleteObject => Self::DeleteObject(DeleteObject::parse(bucket, key, headers)?),
+            OperationKind::GetObjectAttributes => {
+                Self::GetObjectAttributes(GetObjectAttributes::parse(bucket, key, headers)?)
+            }
+            OperationKind::GetObjectTagging => Self::GetObjectTagging(ObjectRequest { bucket, key }),
+            OperationKind::PutObjectTagging => Self::PutObjectTagging(ObjectRequest { bucket, key }),
+            OperationKind::DeleteObjectTagging => Self::DeleteObjectTagging(ObjectRequest { bucket, key }),
             OperationKind::CreateMultipartUpload => {
                 Self::CreateMultipartUpload(CreateMultipartUpload::parse(bucket, key, headers)?)
             }
@@ -175,6 +190,10 @@ impl Operation {
             Self::PutObject(_) => OperationKind::PutObject,
             Self::CopyObject(_) => OperationKind::CopyObject,
             Self::DeleteObject(_) => OperationKind::DeleteObject,
+            Self::GetObjectAttributes(_) => OperationKind::GetObjectAttributes,
+            Self::GetObjectTagging(_) => OperationKind::GetObjectTagging,
+            Self::PutObjectTagging(_) => OperationKind::PutObjectTagging,
+            Self::DeleteObjectTagging(_) => OperationKind::DeleteObjectTagging,
             Self::CreateMultipartUpload(_) => OperationKind::CreateMultipartUpload,
             Self::UploadPart(_) => OperationKind::UploadPart,
             Self::UploadPartCopy(_) => OperationKind::UploadPartCopy,
@@ -211,6 +230,10 @@ impl Operation {
             Self::PutObject(request) => Some(&request.bucket),
             Self::CopyObject(request) => Some(&request.bucket),
             Self::DeleteObject(request) => Some(&request.bucket),
+            Self::GetObjectAttributes(request) => Some(&request.bucket),
+            Self::GetObjectTagging(request) | Self::PutObjectTagging(request) | Self::DeleteObjectTagging(request) => {
+                Some(&request.bucket)
+            }
             Self::CreateMultipartUpload(request) => Some(&request.bucket),
             Self::UploadPart(request) => Some(&request.bucket),
             Self::UploadPartCopy(request) => Some(&request.bucket),
@@ -238,6 +261,10 @@ impl Operation {
             Self::PutObject(request) => Some(&request.key),
             Self::CopyObject(request) => Some(&request.key),
             Self::DeleteObject(request) => Some(&request.key),
+            Self::GetObjectAttributes(request) => Some(&request.key),
+            Self::GetObjectTagging(request) | Self::PutObjectTagging(request) | Self::DeleteObjectTagging(request) => {
+                Some(&request.key)
+            }
             Self::CreateMultipartUpload(request) => Some(&request.key),
             Self::UploadPart(request) => Some(&request.key),
             Self::UploadPartCopy(request) => Some(&request.key),

@@ -178,7 +178,7 @@ fn part_of(query: &Query) -> Result<(u32, ContentId), S3Error> {
     Ok((part_number(number)?, upload_id(query)?))
 }
 
-fn part_number(text: &str) -> Result<u32, S3Error> {
+pub(super) fn part_number(text: &str) -> Result<u32, S3Error> {
     let number = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
     number.filter(|number| (1..=PART_NUMBER_MAX).contains(number)).ok_or_else(|| {
         let message = format!("Part number must be an integer between 1 and {PART_NUMBER_MAX}, inclusive");

@@ -4,10 +4,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use kheeper_model::{ChecksumAlgorithm, ObjectHeaders, ObjectKey, OrgName};
 
 use super::CopySource;
-use super::multipart::parse_algorithm;
+use super::multipart::{parse_algorithm, part_number};
 use super::stored_headers::{STORAGE_CLASS, TAGGING, stored_headers};
 use crate::S3Error;
-use crate::condition::{ReadConditions, SourceConditions, WritePrecondition};
+use crate::condition::{DeletePrecondition, ReadConditions, SourceConditions, WritePrecondition};
 use crate::header::single;
 use crate::query::Query;
 use crate::range::RangeSpec;
@@ -21,6 +21,9 @@ pub struct ReadObject {
     pub key: ObjectKey,
     /// The range that was asked for; see [`ReadConditions::range_to_serve`].
     pub range: Option<RangeSpec>,
+    /// The part that was asked for instead of a range: the parts of an object are counted from 1 in their order, and
+    /// one that was not uploaded in parts is its own first part.
+    pub part_number: Option<u32>,
     /// On what conditions.
     pub conditions: ReadConditions,
     /// Headers that the answer shall have instead of the stored ones.
@@ -32,10 +35,16 @@ pub struct ReadObject {
 
 impl ReadObject {
     pub(super) fn parse(bucket: OrgName, key: ObjectKey, query: &Query, headers: &HeaderMap) -> Result<Self, S3Error> {
+        let range = single(headers, "range")?.and_then(RangeSpec::parse);
+        let part_number = query.get("partNumber").map(part_number).transpose()?;
+        if range.is_some() && part_number.is_some() {
+            return Err(S3Error::invalid_request("Cannot specify both Range header and partNumber query parameter"));
+        }
         Ok(Self {
             bucket,
             key,
-            range: single(headers, "range")?.and_then(RangeSpec::parse),
+            range,
+            part_number,
             conditions: ReadConditions::from_headers(headers)?,
             overrides: ResponseOverrides::parse(query)?,
             wants_checksum: single(headers, "x-amz-checksum-mode")?
@@ -184,6 +193,23 @@ fn directive(headers: &HeaderMap, name: &'static str) -> Result<Directive, S3Err
 /// `DELETE /bucket/key`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteObject {
+    /// The bucket.
+    pub bucket: OrgName,
+    /// The key.
+    pub key: ObjectKey,
+    /// What must be true of the object for it to be deleted.
+    pub precondition: DeletePrecondition,
+}
+
+impl DeleteObject {
+    pub(super) fn parse(bucket: OrgName, key: ObjectKey, headers: &HeaderMap) -> Result<Self, S3Error> {
+        Ok(Self { bucket, key, precondition: DeletePrecondition::from_headers(headers)? })
+    }
+}
+
+/// A request for an object that has nothing else in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectRequest {
     /// The bucket.
     pub bucket: OrgName,
     /// The key.

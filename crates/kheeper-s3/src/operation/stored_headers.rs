@@ -5,7 +5,7 @@ use kheeper_model::ObjectHeaders;
 use kheeper_model::limits::OBJECT_HEADERS_BYTES_MAX;
 
 use crate::header::single;
-use crate::path::decode;
+use crate::tags::Tags;
 use crate::{S3Error, S3ErrorCode};
 
 pub(super) const STORAGE_CLASS: &str = "x-amz-storage-class";
@@ -32,12 +32,6 @@ const STORAGE_CLASSES: [&str; 12] = [
     "STANDARD_IA",
 ];
 
-/// Tags an object may have (S3's limit).
-const TAG_COUNT_MAX: usize = 10;
-/// Characters of a tag's key and of its value (S3's limits).
-const TAG_KEY_CHARS_MAX: usize = 128;
-const TAG_VALUE_CHARS_MAX: usize = 256;
-
 /// Reads what is kept with the object. `aws-chunked` is not: it was never the object's encoding. Neither is the storage
 /// class `STANDARD`, which S3 never gives back.
 pub(super) fn stored_headers(headers: &HeaderMap) -> Result<ObjectHeaders, S3Error> {
@@ -58,41 +52,16 @@ pub(super) fn stored_headers(headers: &HeaderMap) -> Result<ObjectHeaders, S3Err
     if let Some(class) = storage_class(headers)? {
         stored.insert(STORAGE_CLASS, class);
     }
-    if let Some(tagging) = single(headers, TAGGING)?.filter(|tagging| !tagging.is_empty()) {
-        tag_count(tagging)?;
-        stored.insert(TAGGING, tagging);
-    }
     for name in headers.keys().filter(|name| name.as_str().starts_with(USER_METADATA)) {
         stored.insert(name.as_str(), joined(headers, name.as_str())?.unwrap_or_default());
     }
     check_size(&stored)?;
+    // Tags have limits of their own.
+    if let Some(tagging) = single(headers, TAGGING)?.map(Tags::parse_form).transpose()?.and_then(|tags| tags.to_form())
+    {
+        stored.insert(TAGGING, tagging);
+    }
     Ok(stored)
-}
-
-/// How many tags an `x-amz-tagging` value holds, which is what GET and HEAD say (`x-amz-tagging-count`). `InvalidTag`
-/// when they are no tags.
-pub fn tag_count(tagging: &str) -> Result<usize, S3Error> {
-    let invalid = |message: &'static str| S3Error::new(S3ErrorCode::InvalidTag).with_message(message);
-    let mut keys: Vec<String> = Vec::new();
-    for pair in tagging.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let of_form = |raw: &str| decode(&raw.replace('+', " ")).map_err(|_| invalid("A tag cannot be decoded."));
-        let (key, value) = (of_form(key)?, of_form(value)?);
-        if key.is_empty() || key.chars().count() > TAG_KEY_CHARS_MAX {
-            return Err(invalid("The TagKey you have provided is invalid"));
-        }
-        if value.chars().count() > TAG_VALUE_CHARS_MAX {
-            return Err(invalid("The TagValue you have provided is invalid"));
-        }
-        if keys.contains(&key) {
-            return Err(invalid("Cannot provide multiple Tags with the same key"));
-        }
-        keys.push(key);
-    }
-    if keys.len() > TAG_COUNT_MAX {
-        return Err(invalid("Object tags cannot be greater than 10"));
-    }
-    Ok(keys.len())
 }
 
 fn joined(headers: &HeaderMap, name: &str) -> Result<Option<String>, S3Error> {
@@ -182,12 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_counted_and_checked() {
-        assert_eq!(tag_count("a=1&b=2+3&c"), Ok(3));
-        let eleven: Vec<String> = (0..11).map(|n| format!("k{n}=v")).collect();
-        for bad in ["=v", "a=1&a=2", "a=%FF", &eleven.join("&"), &"k".repeat(129), &format!("k={}", "v".repeat(257))] {
-            assert_eq!(tag_count(bad).expect_err(bad).code, S3ErrorCode::InvalidTag);
-        }
+    fn tags_are_kept_in_one_form_and_bad_ones_refused() {
+        assert_eq!(stored(&[("x-amz-tagging", "a=b+c&d")]), one("x-amz-tagging", "a=b%20c&d="));
+        assert_eq!(stored(&[("x-amz-tagging", "")]), Ok(vec![]));
+        assert_eq!(stored(&[("x-amz-tagging", "a=1&a=2")]), Err(S3ErrorCode::InvalidTag));
+        let large = format!("{}={}", "é".repeat(128), "%C3%A9".repeat(256));
+        assert!(stored(&[("x-amz-tagging", &large)]).is_ok());
     }
 
     #[test]

@@ -56,6 +56,12 @@ fn every_operation_is_recognised_bare_with_an_equals_sign_and_with_x_id() {
         ("PUT /myorg/a?x-id=PutObject", "PutObject"),
         ("DELETE /myorg/a?x-id=DeleteObject", "DeleteObject"),
         ("DELETE /myorg/a?versionId=", "DeleteObject"),
+        ("GET /myorg/a?tagging", "GetObjectTagging"),
+        ("GET /myorg/a?tagging=&x-id=GetObjectTagging", "GetObjectTagging"),
+        ("PUT /myorg/a?tagging=", "PutObjectTagging"),
+        ("DELETE /myorg/a?tagging", "DeleteObjectTagging"),
+        ("GET /myorg/a?partNumber=1", "GetObject"),
+        ("HEAD /myorg/a?partNumber=10000", "HeadObject"),
         ("POST /myorg/a?uploads=", "CreateMultipartUpload"),
         ("POST /myorg/a?uploads&x-id=CreateMultipartUpload", "CreateMultipartUpload"),
         (&format!("PUT /myorg/a?partNumber=1&uploadId={UPLOAD}&x-id=UploadPart"), "UploadPart"),
@@ -65,6 +71,8 @@ fn every_operation_is_recognised_bare_with_an_equals_sign_and_with_x_id() {
     ] {
         assert_eq!(name(request), operation, "{request}");
     }
+    let attributes = [("x-amz-object-attributes", "ETag")];
+    assert_eq!(parse_with("GET /myorg/a?attributes", &attributes).expect("valid").name(), "GetObjectAttributes");
     let copy = [("x-amz-copy-source", "myorg/b")];
     assert_eq!(parse_with("PUT /myorg/a", &copy).expect("valid").name(), "CopyObject");
     let part = format!("PUT /myorg/a?partNumber=1&uploadId={UPLOAD}");
@@ -73,9 +81,9 @@ fn every_operation_is_recognised_bare_with_an_equals_sign_and_with_x_id() {
 
 #[test]
 fn a_sub_resource_that_is_not_ours_is_never_a_plain_get_or_put() {
-    let others = "accelerate acl analytics attributes cors encryption intelligent-tiering inventory legal-hold lifecycle \
+    let others = "accelerate acl analytics cors encryption intelligent-tiering inventory legal-hold lifecycle \
                   logging metrics notification object-lock ownershipControls policy policyStatus publicAccessBlock \
-                  replication requestPayment restore retention select tagging torrent versions website somethingNew";
+                  replication requestPayment restore retention select torrent versions website somethingNew";
     for sub_resource in others.split_whitespace() {
         for request in ["GET /myorg", "PUT /myorg", "DELETE /myorg", "GET /myorg/a", "PUT /myorg/a", "DELETE /myorg/a"]
         {
@@ -95,8 +103,16 @@ fn a_sub_resource_that_is_not_ours_is_never_a_plain_get_or_put() {
         "GET /myorg?delete",
         "GET /myorg?uploadId=x",
         "GET /myorg?uploads&location",
-        "GET /myorg/a?partNumber=1",
-        "HEAD /myorg/a?partNumber=1",
+        "GET /myorg?tagging",
+        "PUT /myorg?tagging",
+        "DELETE /myorg?tagging",
+        "GET /myorg?attributes",
+        "PUT /myorg/a?attributes",
+        "HEAD /myorg/a?attributes",
+        "HEAD /myorg/a?tagging",
+        "POST /myorg/a?tagging",
+        "GET /myorg/a?uploadId=20261122-000102030405060708090a0b0c0d0e0f&tagging",
+        "DELETE /myorg/a?partNumber=1",
         "HEAD /myorg/a?uploadId=x",
         "GET /myorg/a?versionId=abc",
         "GET /myorg/a?versionId=null",
@@ -134,7 +150,13 @@ fn headers_that_change_meaning_are_refused_where_they_are_not_honoured() {
         ("PUT /myorg/a", "if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT"),
         ("PUT /myorg/a", "if-none-match", "\"abc\""),
         ("PUT /myorg", "x-amz-bucket-object-lock-enabled", "true"),
-        ("DELETE /myorg/a", "if-match", "\"abc\""),
+        ("DELETE /myorg/a", "if-match", "W/\"abc\""),
+        ("DELETE /myorg/a", "if-none-match", "*"),
+        ("DELETE /myorg/a", "x-amz-if-match-size", "1"),
+        ("GET /myorg/a", "x-amz-object-attributes", "ETag"),
+        ("PUT /myorg/a?tagging", "if-match", "\"abc\""),
+        ("PUT /myorg/a?tagging", "x-amz-copy-source", "myorg/b"),
+        ("GET /myorg", "x-amz-optional-object-attributes", "Something"),
         ("DELETE /myorg/a", "x-amz-bypass-governance-retention", "true"),
         ("DELETE /myorg/a", "x-amz-mfa", "x"),
         ("DELETE /myorg/a", "x-amz-copy-source", "myorg/b"),
@@ -283,6 +305,17 @@ fn part_numbers_run_from_1_to_10000_and_need_an_upload() {
     }
     assert_eq!(code("PUT /myorg/a?partNumber=1"), S3ErrorCode::InvalidArgument);
     assert_eq!(code(&format!("PUT /myorg/a?uploadId={UPLOAD}")), S3ErrorCode::InvalidArgument);
+}
+
+#[test]
+fn a_part_of_an_object_is_asked_for_by_number_and_never_beside_a_range() {
+    let Operation::GetObject(get) = parse("GET /myorg/a?partNumber=3") else { panic!("not a GET") };
+    assert_eq!((get.part_number, get.range), (Some(3), None));
+    for number in ["0", "10001", "", "x"] {
+        assert_eq!(code(&format!("GET /myorg/a?partNumber={number}")), S3ErrorCode::InvalidArgument);
+    }
+    let both = parse_with("HEAD /myorg/a?partNumber=1", &[("range", "bytes=0-1")]);
+    assert_eq!(both.expect_err("both").code, S3ErrorCode::InvalidRequest);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! [`request`] reads with limits and without DTDs, [`response`] writes with an escape-only writer into one buffer.
 
+pub mod attributes;
 pub mod request;
 pub mod response;
 pub mod url;

@@ -11,6 +11,7 @@ use quick_xml::events::{BytesRef, Event};
 
 use crate::body::declared::is_checksum_value;
 use crate::path::parse_key;
+use crate::tags::Tags;
 use crate::{S3Error, S3ErrorCode};
 
 /// Elements inside each other.
@@ -67,6 +68,35 @@ fn delete_key(object: Element) -> Result<ObjectKey, S3Error> {
         Some(key) if !key.is_empty() => parse_key(key),
         _ => Err(malformed("An object has no key.")),
     }
+}
+
+/// Reads the body of PutObjectTagging. `MalformedXML` for what is none, `InvalidTag` for tags that break S3's limits.
+pub fn parse_tagging(body: &[u8]) -> Result<Tags, S3Error> {
+    let mut sets = read_document(body, "Tagging")?;
+    let set = match (sets.pop(), sets.is_empty()) {
+        (Some(set), true) if set.name == "TagSet" => set,
+        _ => return Err(malformed("It does not have exactly one TagSet.")),
+    };
+    let pairs: Result<Vec<_>, _> = set.children.into_iter().map(tag).collect();
+    Tags::new(pairs?)
+}
+
+fn tag(tag: Element) -> Result<(String, String), S3Error> {
+    if tag.name != "Tag" {
+        return Err(tag.unexpected());
+    }
+    let (mut key, mut value) = (None, None);
+    for element in tag.children {
+        let kept = match element.name.as_str() {
+            "Key" => &mut key,
+            "Value" => &mut value,
+            _ => return Err(element.unexpected()),
+        };
+        if kept.replace(element.text).is_some() {
+            return Err(malformed("A tag has two keys or two values."));
+        }
+    }
+    key.zip(value).ok_or_else(|| malformed("A tag lacks its Key or its Value."))
 }
 
 /// A part that CompleteMultipartUpload lists.
@@ -386,6 +416,40 @@ mod tests {
     }
 
     #[test]
+    fn tags_are_read_from_their_document() {
+        let tags = |body: &str| {
+            let tags = parse_tagging(body.as_bytes()).map_err(|error| error.code)?;
+            Ok(tags.iter().map(|(key, value)| format!("{key}:{value}")).collect::<Vec<_>>())
+        };
+        let tag = |key: &str, value: &str| format!("<Tag><Key>{key}</Key><Value>{value}</Value></Tag>");
+        let set = |tags: &str| format!("<Tagging><TagSet>{tags}</TagSet></Tagging>");
+        let aws = "<?xml version=\"1.0\"?><Tagging xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><TagSet>\n<Tag>\
+                   <Key>a b</Key><Value>&amp;é</Value></Tag></TagSet></Tagging>";
+        assert_eq!(tags(aws), Ok(vec!["a b:&é".to_owned()]));
+        assert_eq!(tags(&set("")), Ok(vec![]));
+        assert_eq!(tags("<Tagging><TagSet/></Tagging>"), Ok(vec![]));
+        assert_eq!(tags(&set(&tag("a", ""))), Ok(vec!["a:".to_owned()]));
+        assert_eq!(tags(&set(&tag("", "v"))), Err(S3ErrorCode::InvalidTag));
+        assert_eq!(tags(&set(&[tag("a", "1"), tag("a", "2")].concat())), Err(S3ErrorCode::InvalidTag));
+        assert_eq!(
+            tags(&set(&(0..11).map(|n| tag(&n.to_string(), "")).collect::<String>())),
+            Err(S3ErrorCode::InvalidTag)
+        );
+        for bad in [
+            "",
+            "<Tagging/>",
+            "<TagSet/>",
+            "<Tagging><TagSet/><TagSet/></Tagging>",
+            &set("<Tag><Key>a</Key></Tag>"),
+            &set("<Tag><Value>a</Value></Tag>"),
+            &set("<Tag><Key>a</Key><Key>b</Key><Value/></Tag>"),
+            &set("<Key>a</Key>"),
+        ] {
+            assert_eq!(tags(bad), Err(S3ErrorCode::MalformedXML), "{bad}");
+        }
+    }
+
+    #[test]
     fn what_is_no_document_is_malformed() {
         let lol = "<!DOCTYPE lolz [<!ENTITY lol \"lol\"><!ENTITY lol2 \"&lol;&lol;\">]>\
                    <Delete><Object><Key>&lol2;</Key></Object></Delete>";
@@ -425,6 +489,7 @@ mod tests {
         fn no_document_panics(body in "[<>/&;#x0-9a-zDeleteObjectKey\"'= !\\[\\]-]{0,200}") {
             let _ = DeleteRequest::parse(body.as_bytes());
             let _ = CompleteRequest::parse(body.as_bytes());
+            let _ = parse_tagging(body.as_bytes());
         }
 
         #[test]

@@ -11,6 +11,7 @@ use super::write::Writer;
 use crate::operation::{
     CreateMultipartUpload, ListBuckets, ListMultipartUploads, ListObjectsV1, ListObjectsV2, ListParts,
 };
+use crate::tags::Tags;
 use crate::{S3Error, cursor};
 
 /// The content type of every document here.
@@ -114,10 +115,7 @@ fn objects_and_prefixes(xml: &mut Writer, page: &ObjectPage, owner: Option<&OrgN
         xml.text("Key", &encoding.apply(&object.key));
         xml.plain("LastModified", object.last_modified);
         xml.text("ETag", &object.etag.quoted());
-        if let Some((algorithm, kind)) = object.checksum {
-            xml.plain("ChecksumAlgorithm", algorithm);
-            xml.plain("ChecksumType", checksum_type(kind));
-        }
+        checksum_choice(xml, object.checksum);
         xml.plain("Size", object.size);
         if let Some(owner) = owner {
             owner_element(xml, "Owner", owner);
@@ -261,6 +259,22 @@ fn copy_result(root: &str, etag: &ETag, last_modified: Timestamp, checksum: Opti
     xml.finish()
 }
 
+/// `Tagging`.
+pub fn tagging(tags: &Tags) -> Bytes {
+    let mut xml = Writer::document();
+    xml.open_root("Tagging");
+    xml.open("TagSet");
+    for (key, value) in tags.iter() {
+        xml.open("Tag");
+        xml.text("Key", key);
+        xml.text("Value", value);
+        xml.close("Tag");
+    }
+    xml.close("TagSet");
+    xml.close("Tagging");
+    xml.finish()
+}
+
 /// A part in ListParts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartEntry {
@@ -285,6 +299,8 @@ pub struct PartPage {
     pub truncated: bool,
     /// The storage class that the object will have, where it was given one.
     pub storage_class: Option<String>,
+    /// The checksum that the upload was created with.
+    pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
 }
 
 /// `ListPartsResult`.
@@ -303,6 +319,7 @@ pub fn list_parts(request: &ListParts, page: &PartPage) -> Bytes {
     }
     xml.plain("MaxParts", request.max_parts);
     xml.plain("IsTruncated", page.truncated);
+    checksum_choice(&mut xml, page.checksum);
     for part in &page.parts {
         xml.open("Part");
         xml.plain("PartNumber", part.part_number);
@@ -329,6 +346,8 @@ pub struct UploadEntry {
     pub initiated: Timestamp,
     /// The storage class that the object will have, where it was given one.
     pub storage_class: Option<String>,
+    /// The checksum that it was created with.
+    pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
 }
 
 /// A page of ListMultipartUploads.
@@ -367,6 +386,7 @@ pub fn list_multipart_uploads(request: &ListMultipartUploads, page: &UploadPage)
         owner_element(&mut xml, "Owner", &request.bucket);
         xml.text("StorageClass", upload.storage_class.as_deref().unwrap_or(STORAGE_CLASS_DEFAULT));
         xml.plain("Initiated", upload.initiated);
+        checksum_choice(&mut xml, upload.checksum);
         xml.close("Upload");
     }
     common_prefixes(&mut xml, &page.common_prefixes, encoding);
@@ -396,10 +416,17 @@ fn owner_element(xml: &mut Writer, element: &str, owner: &OrgName) {
     xml.close(element);
 }
 
-fn checksum_elements(xml: &mut Writer, checksum: Option<&Checksum>) {
+pub(super) fn checksum_elements(xml: &mut Writer, checksum: Option<&Checksum>) {
     if let Some(checksum) = checksum {
         xml.text(checksum.algorithm.xml_element(), &checksum.value);
         xml.plain("ChecksumType", checksum_type(checksum.kind));
+    }
+}
+
+fn checksum_choice(xml: &mut Writer, chosen: Option<(ChecksumAlgorithm, ChecksumKind)>) {
+    if let Some((algorithm, kind)) = chosen {
+        xml.plain("ChecksumAlgorithm", algorithm);
+        xml.plain("ChecksumType", checksum_type(kind));
     }
 }
 

@@ -18,9 +18,6 @@ pub(crate) async fn handle(
     complete: CompleteMultipartUpload,
 ) -> Result<Response<ResponseBody>, S3Error> {
     call.meter.charge(store.namespace_id());
-    if complete.object_checksum.is_some() {
-        return Err(S3Error::not_implemented("a checksum of the whole object on CompleteMultipartUpload"));
-    }
     let body = call.body.document(OperationKind::CompleteMultipartUpload, &call.headers).await?;
     let document = Document::parse(&body)?;
     let parts = document.parts.into_iter().map(|part| CompletePart {
@@ -37,6 +34,8 @@ pub(crate) async fn handle(
         upload: complete.upload,
         parts: parts.collect(),
         object_bytes: complete.object_size,
+        checksum: complete.object_checksum.clone(),
+        checksum_kind: complete.checksum_kind,
         attempt: call.attempt,
         precondition: precondition::of(complete.precondition.clone()),
     };

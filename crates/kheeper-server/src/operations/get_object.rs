@@ -5,16 +5,15 @@ use std::io;
 use std::sync::Arc;
 
 use futures_util::stream::try_unfold;
-use http::header::CONTENT_RANGE;
 use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use kheeper_s3::operation::ReadObject;
-use kheeper_s3::range::content_range;
 use kheeper_s3::{S3Error, S3ErrorCode};
 use kheeper_store::{CallerRecord, ContentStream, ReadStore};
 
 use super::object_headers;
+use super::read_span::Span;
 use crate::app::App;
 use crate::request::authenticate::good_standing;
 use crate::request::dispatch::{Call, read};
@@ -33,14 +32,10 @@ pub(crate) async fn handle(
     if let Err(error) = get.conditions.evaluate(&meta.etag, meta.last_modified) {
         return not_modified(error, meta);
     }
-    let range = match get.conditions.range_to_serve(get.range, &meta.etag, meta.last_modified) {
-        Some(asked) => Some(asked.resolve(meta.bytes)?),
-        None => None,
-    };
-    let span = range.clone().unwrap_or(0..meta.bytes);
-    let length = span.end - span.start;
+    let parts = if get.part_number.is_some() { object.parts() } else { Vec::new() };
+    let span = Span::of(&get, meta, &parts)?;
     // The store's own read-ahead is bounded by the disk, not by the index: no deadline of five seconds here.
-    let stream = object.stream(span).await.map_err(|error| crate::error::store_error(&error))?;
+    let stream = object.stream(span.bytes(meta)).await.map_err(|error| crate::error::store_error(&error))?;
     let sending = Sending {
         stream,
         meter: call.meter,
@@ -50,18 +45,10 @@ pub(crate) async fn handle(
     };
     let mut response = Response::new(sending.into_body());
     object_headers::set_stored(&mut response, meta, &get.overrides);
-    respond::set_length(&mut response, length);
-    match range {
-        Some(range) => {
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            respond::set(&mut response, CONTENT_RANGE, &content_range(&range, meta.bytes));
-        }
-        // Never on a part: clients would hold it against the whole object's checksum.
-        None => {
-            if let Some(checksum) = meta.checksum.as_ref().filter(|_| get.wants_checksum) {
-                object_headers::set_checksum(&mut response, checksum);
-            }
-        }
+    let checksum = get.wants_checksum.then(|| object.checksum());
+    object_headers::set_span(&mut response, meta, &span, checksum.as_ref());
+    if get.part_number.is_some() {
+        object_headers::set_parts_count(&mut response, meta);
     }
     Ok(response)
 }

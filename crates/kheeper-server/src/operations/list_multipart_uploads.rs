@@ -32,6 +32,7 @@ pub(crate) async fn handle(
                 key: upload.key.into(),
                 upload: upload.id,
                 initiated: upload.initiated,
+                checksum: upload.checksum,
                 storage_class: upload.headers.get("x-amz-storage-class").map(str::to_owned),
             }),
         }

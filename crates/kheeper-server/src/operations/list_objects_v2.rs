@@ -1,6 +1,7 @@
 //! `GET /bucket?list-type=2`
 
 use http::Response;
+use kheeper_model::{ChecksumAlgorithm, ChecksumKind};
 use kheeper_s3::S3Error;
 use kheeper_s3::operation::ListObjectsV2;
 use kheeper_s3::xml::response::{self, ObjectEntry, ObjectPage};
@@ -8,6 +9,9 @@ use kheeper_store::{ListEntry, ListPage, ListQuery, ReadStore};
 
 use crate::request::dispatch::{Call, read};
 use crate::request::respond::{self, ResponseBody};
+
+/// What an object has whose client named no checksum.
+const CHECKSUM_DEFAULT: (ChecksumAlgorithm, ChecksumKind) = (ChecksumAlgorithm::Crc64nvme, ChecksumKind::FullObject);
 
 pub(crate) async fn handle(
     mut call: Call<'_>,
@@ -58,8 +62,9 @@ pub(super) fn object_page(page: ListPage) -> ObjectPage {
                 last_modified: object.last_modified,
                 etag: object.etag,
                 size: object.bytes,
-                storage_class: None,
-                checksum: None,
+                storage_class: object.storage_class,
+                // The one that every object has is what a GET would say, too.
+                checksum: Some(object.checksum.unwrap_or(CHECKSUM_DEFAULT)),
             }),
             ListEntry::CommonPrefix(prefix) => common_prefixes.push(prefix),
         }

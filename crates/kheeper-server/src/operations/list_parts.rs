@@ -27,6 +27,7 @@ pub(crate) async fn handle(
     let page = PartPage {
         parts: parts.collect(),
         truncated: page.next.is_some(),
+        checksum: page.upload.checksum,
         storage_class: page.upload.headers.get("x-amz-storage-class").map(str::to_owned),
     };
     Ok(respond::xml(response::list_parts(&list, &page)))

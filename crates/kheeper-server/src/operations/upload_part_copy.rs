@@ -3,8 +3,8 @@
 //! The bytes are copied: they are read and verified like any GET, and written, hashed and synced like any part.
 
 use http::{HeaderMap, Response};
-use kheeper_model::limits::PART_BYTES_MAX;
-use kheeper_s3::body::declared::{Declared, Framing};
+use kheeper_model::limits::{PART_BYTES_MAX, PART_NUMBER_MAX};
+use kheeper_s3::body::declared::Declared;
 use kheeper_s3::body::hash_lane::HashLane;
 use kheeper_s3::body::verify::{Compute, PayloadVerifier};
 use kheeper_s3::operation::UploadPartCopy;
@@ -40,10 +40,13 @@ pub(crate) async fn handle(
         attempt: call.attempt,
         length: Some(length),
     };
+    let upload = read(target.list_parts(&part.key, &part.upload, PART_NUMBER_MAX, 1)).await?.upload;
     let mut writer = read(target.begin_part(part)).await?;
-    let declared =
-        Declared { framing: Framing::Plain, length: Some(length), content_md5: None, sha256: None, checksum: None };
-    let mut lane = HashLane::new(PayloadVerifier::new(&declared, Compute { md5: true }));
+    let mut verifier = PayloadVerifier::new(&Declared::of_length(length), Compute { md5: true });
+    if let Some((algorithm, _)) = upload.checksum {
+        verifier = verifier.and_compute(algorithm);
+    }
+    let mut lane = HashLane::new(verifier);
     let mut stream = object.stream(range).await.map_err(|error| store_error(&error))?;
     while let Some(bytes) = stream.next().await {
         let bytes = bytes.map_err(|error| store_error(&error))?;
@@ -52,7 +55,7 @@ pub(crate) async fn handle(
     }
     let verified = lane.finish(&HeaderMap::new()).await?;
     let md5 = verified.md5.ok_or(S3Error::new(S3ErrorCode::InternalError))?;
-    let integrity = Integrity { length, crc64nvme: verified.crc64nvme, md5, checksum: None };
+    let integrity = Integrity { length, crc64nvme: verified.crc64nvme, md5, checksum: verified.checksum };
     let written = commit(writer.commit(integrity)).await?;
-    Ok(respond::xml(response::upload_part_copy(&written.etag, written.last_modified, None)))
+    Ok(respond::xml(response::upload_part_copy(&written.etag, written.last_modified, written.checksum.as_ref())))
 }

@@ -63,7 +63,10 @@ pub(crate) fn authorize(store: &Store, identity: &Identity, operation: &Operatio
             may_list(&scope, &list.prefix)?;
             Ok(Access::Read(store.read_store(scope)))
         }
-        Operation::GetObject(_) | Operation::HeadObject(_) => {
+        Operation::GetObject(_)
+        | Operation::HeadObject(_)
+        | Operation::GetObjectAttributes(_)
+        | Operation::GetObjectTagging(_) => {
             holds(&scope, operation.key())?;
             Ok(Access::Read(store.read_store(scope)))
         }

@@ -92,6 +92,14 @@ pub(crate) async fn dispatch(
         (Operation::ListObjectsV2(list), Access::Read(store)) => op::list_objects_v2::handle(call, store, list).await,
         (Operation::GetObject(get), Access::Read(store)) => op::get_object::handle(call, store, get).await,
         (Operation::HeadObject(head), Access::Read(store)) => op::head_object::handle(call, store, head).await,
+        (Operation::GetObjectAttributes(request), Access::Read(store)) => {
+            op::get_object_attributes::handle(call, store, request).await
+        }
+        (Operation::GetObjectTagging(request), Access::Read(store)) => op::tagging::get(call, store, request).await,
+        (Operation::PutObjectTagging(request), Access::Write(store)) => op::tagging::put(call, store, request).await,
+        (Operation::DeleteObjectTagging(request), Access::Write(store)) => {
+            op::tagging::delete(call, store, request).await
+        }
         (Operation::PutObject(put), Access::Write(store)) => op::put_object::handle(call, store, put).await,
         (Operation::DeleteObject(delete), Access::Write(store)) => op::delete_object::handle(call, store, delete).await,
         (Operation::DeleteObjects(_), Access::Write(store)) => op::delete_objects::handle(call, store).await,

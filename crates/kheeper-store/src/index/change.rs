@@ -23,6 +23,7 @@ pub enum Change {
     PutObject(PutObject),
     CopyObject(CopyObject),
     DeleteObjects(DeleteObjects),
+    TagObject(TagObject),
     CreateUpload(CreateUpload),
     PutPart(PutPart),
     CompleteUpload(CompleteUpload),
@@ -133,6 +134,23 @@ pub struct DeleteObjects {
     pub keys: BTreeSet<ObjectKey>,
     /// The client's delete.
     pub attempt: AttemptId,
+    /// The condition, which each of the keys must meet.
+    pub precondition: Precondition,
+}
+
+/// Gives the current version of a key other tags. Nothing else about it changes, its Last-Modified included.
+#[derive(Debug, Clone)]
+pub struct TagObject {
+    /// Who tags.
+    pub caller: Caller,
+    /// Where.
+    pub namespace: NamespaceId,
+    /// The key.
+    pub key: ObjectKey,
+    /// The client's write.
+    pub attempt: AttemptId,
+    /// The tags in the form in which `x-amz-tagging` keeps them; none for none.
+    pub tagging: Option<String>,
 }
 
 /// A new upload.
@@ -200,6 +218,10 @@ pub struct CompleteUpload {
     pub parts: Vec<CompletePart>,
     /// Bytes that they must have together, if the client said.
     pub object_bytes: Option<u64>,
+    /// What the object's checksum must be, if the client said.
+    pub checksum: Option<Checksum>,
+    /// The kind of checksum that the upload must have been created with, if the client said.
+    pub checksum_kind: Option<ChecksumKind>,
     /// The condition.
     pub precondition: Precondition,
 }

@@ -12,10 +12,13 @@ pub(crate) mod sqlite;
 
 use async_trait::async_trait;
 use kheeper_model::api::{HostRecord, KeyRecord, OrgRecord, UsageRecord, UserRecord};
-use kheeper_model::{ContentId, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp, UserId};
+use kheeper_model::{
+    Checksum, ContentId, Crc64Nvme, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp, UserId,
+};
 
 pub use change::{
     AbortUpload, Change, CompleteUpload, CopyObject, CreateUpload, DeleteObjects, Outcome, PutObject, PutPart,
+    TagObject,
 };
 pub use change_people::{HostChange, KeyOwner, PeopleChange};
 pub use change_upkeep::{Lease, LeaseName, SweepChange, TrafficDelta, UsageChange};
@@ -42,12 +45,14 @@ pub trait Index: Send + Sync + 'static {
 
     /// The current object of a key.
     async fn object(&self, org: &OrgName, key: &ObjectKey) -> Result<Option<ObjectMeta>, StoreError>;
-    /// The current object of a key, and where its bytes are.
+    /// The current object of a key, where its bytes are, and their CRC.
     async fn object_with_content(
         &self,
         org: &OrgName,
         key: &ObjectKey,
-    ) -> Result<Option<(ObjectMeta, ContentBody)>, StoreError>;
+    ) -> Result<Option<(ObjectMeta, ContentBody, Crc64Nvme)>, StoreError>;
+    /// The checksums of a content's parts, in the order of its bytes; none where its upload named no algorithm.
+    async fn part_checksums(&self, content: &ContentId) -> Result<Option<Vec<Checksum>>, StoreError>;
     /// One page of current objects. Its cost follows the page, not the bucket.
     async fn list(&self, plan: ListPlan) -> Result<ListPage, StoreError>;
     /// One page of an upload's parts.

@@ -51,10 +51,15 @@ enum Try {
     Get,
     GetRange,
     Head,
+    GetPart,
+    GetTags,
+    Attributes,
     CopyFrom,
     PartCopyFrom,
     ListParts,
     Put,
+    PutTags,
+    DeleteTags,
     CopyTo,
     CreateUpload,
     UploadPart,
@@ -65,14 +70,19 @@ enum Try {
 
 impl Try {
     /// Deletion comes last, so that the others find the object.
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 18] = [
         Self::Get,
         Self::GetRange,
         Self::Head,
+        Self::GetPart,
+        Self::GetTags,
+        Self::Attributes,
         Self::CopyFrom,
         Self::PartCopyFrom,
         Self::ListParts,
         Self::Put,
+        Self::PutTags,
+        Self::DeleteTags,
         Self::CopyTo,
         Self::CreateUpload,
         Self::UploadPart,
@@ -82,7 +92,7 @@ impl Try {
     ];
 
     fn reads(self) -> bool {
-        matches!(self, Self::Get | Self::GetRange | Self::Head)
+        matches!(self, Self::Get | Self::GetRange | Self::Head | Self::GetPart | Self::GetTags | Self::Attributes)
     }
 
     /// Whether it names an upload, of which there is none.
@@ -94,8 +104,9 @@ impl Try {
     fn success(self) -> u16 {
         match self {
             Self::Get | Self::Head | Self::CopyFrom | Self::Put | Self::CopyTo | Self::CreateUpload => 200,
-            Self::GetRange => 206,
-            Self::Delete => 204,
+            Self::GetTags | Self::Attributes | Self::PutTags => 200,
+            Self::GetRange | Self::GetPart => 206,
+            Self::Delete | Self::DeleteTags => 204,
             // There is no such upload, and only those who may know are told so.
             Self::PartCopyFrom | Self::ListParts | Self::UploadPart | Self::Complete | Self::Abort => 404,
         }
@@ -107,6 +118,16 @@ impl Try {
             Self::Get => door.request("GET", path),
             Self::GetRange => door.request("GET", path).header("Range", "bytes=0-3"),
             Self::Head => door.request("HEAD", path),
+            Self::GetPart => door.request("GET", &format!("{path}?partNumber=1")),
+            Self::GetTags => door.request("GET", &format!("{path}?tagging")),
+            Self::Attributes => {
+                door.request("GET", &format!("{path}?attributes")).header("x-amz-object-attributes", "ETag,ObjectSize")
+            }
+            Self::PutTags => {
+                let tags = "<Tagging><TagSet><Tag><Key>stolen</Key><Value>1</Value></Tag></TagSet></Tagging>";
+                door.request("PUT", &format!("{path}?tagging")).body(tags)
+            }
+            Self::DeleteTags => door.request("DELETE", &format!("{path}?tagging")),
             Self::CopyFrom => door.request("PUT", &format!("{own}-copy")).header("x-amz-copy-source", path).body(""),
             Self::PartCopyFrom => door
                 .request("PUT", &format!("{own}-copy?partNumber=1&uploadId={NO_UPLOAD}"))
@@ -218,7 +239,8 @@ fn only_the_own_prefix_and_the_owners_reading_pass() {
     // And nothing of all that was refused has happened.
     let alice = scene.world.direct(&scene.world.alice);
     for path in ["/myorg/web-011/object", "/myorg/frozen/object", "/myorg/disabled/object", "/myorg/revoked/object"] {
-        assert_eq!(alice.get(path).expect(200).body, STORED);
+        let read = alice.get(path).expect(200);
+        assert_eq!((read.body.as_slice(), read.header("x-amz-tagging-count")), (STORED, None));
     }
     let bob = scene.doors.iter().find(|(who, ..)| *who == Who::OtherOwner).map(|(_, _, door)| door);
     assert_eq!(bob.expect("bob is there").get("/otherorg/web-01/object").expect(200).body, STORED);
@@ -341,12 +363,23 @@ fn what_is_not_an_operation_is_501_and_never_a_plain_get_or_put() {
     let host = world.host("web-01");
     let door = world.direct(&host.cli);
     door.put(&host.path("a"), STORED).expect(200);
-    for query in ["acl", "tagging", "torrent", "attributes", "retention", "legal-hold", "restore", "versionId=abc"] {
+    for query in ["acl", "torrent", "retention", "legal-hold", "restore", "versionId=abc"] {
         let path = format!("{}?{query}", host.path("a"));
         door.get(&path).expect_error(501, "NotImplemented");
         door.put(&path, b"something else").expect_error(501, "NotImplemented");
     }
-    for query in ["versions", "policy", "lifecycle", "object-lock", "cors", "acl", "replication", "encryption"] {
+    for query in [
+        "versions",
+        "policy",
+        "tagging",
+        "attributes",
+        "lifecycle",
+        "object-lock",
+        "cors",
+        "acl",
+        "replication",
+        "encryption",
+    ] {
         door.get(&format!("/myorg?{query}")).expect_error(501, "NotImplemented");
         door.put(&format!("/myorg?{query}"), b"<X/>").expect_error(501, "NotImplemented");
     }

@@ -167,7 +167,8 @@ fn uploads_and_parts_page_by_their_markers() {
         Ok(Operation::ListMultipartUploads(request)) => request,
         other => panic!("{other:?}"),
     };
-    let entry = UploadEntry { key: "b".to_owned(), upload, initiated: Timestamp(0), storage_class: None };
+    let entry =
+        UploadEntry { key: "b".to_owned(), upload, initiated: Timestamp(0), storage_class: None, checksum: None };
     let page = |prefix: &str| UploadPage {
         uploads: vec![entry.clone()],
         common_prefixes: vec![prefix.to_owned()],
@@ -185,6 +186,7 @@ fn uploads_and_parts_page_by_their_markers() {
     };
     let part =
         PartEntry { part_number: 7, last_modified: Timestamp(0), etag: ETag::new("abc"), size: 5, checksum: None };
-    let xml = list_parts(&request, &PartPage { parts: vec![part], truncated: true, storage_class: None });
+    let xml =
+        list_parts(&request, &PartPage { parts: vec![part], truncated: true, storage_class: None, checksum: None });
     assert!(body(&xml).contains("<NextPartNumberMarker>7</NextPartNumberMarker><MaxParts>1</MaxParts>"), "{xml:?}");
 }

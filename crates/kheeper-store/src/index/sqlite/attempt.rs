@@ -42,6 +42,7 @@ pub(super) enum Answer {
     Written { etag: ETag, last_modified: Timestamp, bytes: u64, checksum: Option<Checksum> },
     Hidden(u64),
     Upload(String),
+    Done,
 }
 
 impl Answer {
@@ -56,6 +57,7 @@ impl Answer {
                 Outcome::Written(Written { etag, last_modified, bytes, checksum })
             }
             Self::Hidden(count) => Outcome::Hidden(count),
+            Self::Done => Outcome::Done,
             Self::Upload(id) => {
                 Outcome::Upload(id.parse().map_err(|_| StoreError::internal("an attempt's row names no upload"))?)
             }

@@ -111,6 +111,7 @@ impl<'c> Batch<'c> {
             Change::PutObject(put) => self.put_object(put),
             Change::CopyObject(copy) => self.copy_object(copy),
             Change::DeleteObjects(delete) => self.delete_objects(delete),
+            Change::TagObject(tag) => self.tag_object(&tag),
             Change::CreateUpload(create) => self.create_upload(create),
             Change::PutPart(part) => self.put_part(part),
             Change::CompleteUpload(complete) => self.complete_upload(complete),

@@ -28,7 +28,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kheeper_model::api::{HostRecord, KeyRecord, OrgRecord, UsageRecord, UserRecord};
-use kheeper_model::{Clock, ContentId, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp, UserId};
+use kheeper_model::{
+    Checksum, Clock, ContentId, Crc64Nvme, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp,
+    UserId,
+};
 
 use self::checkpoint::Checkpointer;
 use self::object_read::ListError;
@@ -94,7 +97,7 @@ impl Index for SqliteIndex {
         &self,
         org: &OrgName,
         key: &ObjectKey,
-    ) -> Result<Option<(ObjectMeta, ContentBody)>, StoreError> {
+    ) -> Result<Option<(ObjectMeta, ContentBody, Crc64Nvme)>, StoreError> {
         let (org, key) = (org.clone(), key.clone());
         let found = self.readers.read(move |connection| {
             // One view for both rows: between two, sweep could take the content.
@@ -105,12 +108,17 @@ impl Index for SqliteIndex {
         });
         match found.await? {
             None => Ok(None),
-            Some((meta, Some(body))) => Ok(Some((meta, body?))),
+            Some((meta, Some((body, crc64nvme)))) => Ok(Some((meta, body?, crc64nvme))),
             Some((meta, None)) => {
                 let blob = format!("content {}", meta.content).into();
                 Err(StoreError::Damaged { blob, what: "the index has lost where its bytes are" })
             }
         }
+    }
+
+    async fn part_checksums(&self, content: &ContentId) -> Result<Option<Vec<Checksum>>, StoreError> {
+        let content = *content;
+        self.readers.read(move |connection| object_read::part_checksums(connection, &content)).await
     }
 
     async fn list(&self, plan: ListPlan) -> Result<ListPage, StoreError> {

@@ -1,12 +1,13 @@
 //! What is current: one object, its content, and listings.
 
 use bytes::Bytes;
-use kheeper_model::{ContentId, ObjectKey, OrgName};
+use kheeper_model::{Checksum, ChecksumAlgorithm, ContentId, Crc64Nvme, ObjectKey, OrgName};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::rows::{RowExt as _, content_bytes};
 use crate::error::StoreError;
 use crate::index::{ContentBody, ListPlan, Manifest, successor};
+use crate::multipart_checksum;
 use crate::object::{ListEntry, ListPage, ListedObject, ObjectMeta};
 
 const SELECT_OBJECT: &str = "
@@ -33,18 +34,33 @@ pub(super) fn object(connection: &Connection, org: &OrgName, key: &ObjectKey) ->
         .optional()
 }
 
-/// Where a content's bytes are; `None` if the content is not there, or is an upload that is not complete.
+/// Where a content's bytes are, and their CRC; `None` if the content is not there, or is an upload that is not complete.
 pub(super) fn content_body(
     connection: &Connection,
     content: &ContentId,
-) -> rusqlite::Result<Option<Result<ContentBody, StoreError>>> {
+) -> rusqlite::Result<Option<(Result<ContentBody, StoreError>, Crc64Nvme)>> {
     let found = connection
         .prepare_cached(
-            "SELECT c.manifest, s.bytes FROM content c LEFT JOIN small s USING (small_no) WHERE c.content_id = ?1",
+            "SELECT c.crc64nvme, c.manifest, s.bytes FROM content c LEFT JOIN small s USING (small_no)
+             WHERE c.content_id = ?1",
         )?
-        .query_row([content_bytes(content)], |row| read_body(row, 0, content))
+        .query_row([content_bytes(content)], |row| {
+            let crc64nvme = Crc64Nvme(row.get::<_, i64>(0)?.cast_unsigned());
+            Ok(read_body(row, 1, content)?.map(|body| (body, crc64nvme)))
+        })
         .optional()?;
     Ok(found.flatten())
+}
+
+/// The checksums of a content's parts; `None` where none were kept.
+pub(super) fn part_checksums(connection: &Connection, content: &ContentId) -> rusqlite::Result<Option<Vec<Checksum>>> {
+    let kept: Option<(Option<String>, Option<Vec<u8>>)> = connection
+        .prepare_cached("SELECT part_checksum, part_digests FROM content WHERE content_id = ?1")?
+        .query_row([content_bytes(content)], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((Some(algorithm), Some(digests))) = kept else { return Ok(None) };
+    let Ok(algorithm) = algorithm.parse::<ChecksumAlgorithm>() else { return Ok(None) };
+    Ok(Some(multipart_checksum::unpack_digests(algorithm, &digests)))
 }
 
 /// A body from two columns: manifest, small bytes.
@@ -127,9 +143,11 @@ fn list_run(
 ) -> Result<Run, ListError> {
     // Two statements, so that each is a plain search of the key's order.
     let mut statement = connection.prepare_cached(if end.is_some() {
-        "SELECT key, bytes, etag, committed_at FROM object WHERE org_no = ?1 AND key >= ?2 AND key < ?3 ORDER BY key"
+        "SELECT key, bytes, etag, committed_at, checksum, headers FROM object
+         WHERE org_no = ?1 AND key >= ?2 AND key < ?3 ORDER BY key"
     } else {
-        "SELECT key, bytes, etag, committed_at FROM object WHERE org_no = ?1 AND key >= ?2 ORDER BY key"
+        "SELECT key, bytes, etag, committed_at, checksum, headers FROM object
+         WHERE org_no = ?1 AND key >= ?2 ORDER BY key"
     })?;
     let mut rows = match end {
         Some(end) => statement.query(params![org_no, start, end])?,
@@ -155,9 +173,20 @@ fn list_run(
             bytes: row.number(1)?,
             etag: row.etag(2)?,
             last_modified: row.time(3)?,
+            checksum: row.checksum(4)?.map(|checksum| (checksum.algorithm, checksum.kind)),
+            storage_class: storage_class(row)?,
         }));
     }
     Ok(Run::Ended)
+}
+
+/// The storage class among the headers of a listed row, which are read only where they hold one: few do.
+fn storage_class(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
+    const NAME: &str = "x-amz-storage-class";
+    if !row.get_ref(5)?.as_str()?.contains(NAME) {
+        return Ok(None);
+    }
+    Ok(row.headers(5)?.get(NAME).map(str::to_owned))
 }
 
 impl ListPlan {

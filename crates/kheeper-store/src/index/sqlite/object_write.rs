@@ -9,8 +9,11 @@ use super::authorize::Writer;
 use super::batch::{Batch, ChangeError};
 use super::rows::{RowExt as _, content_bytes, crc_bits, int, json, uint};
 use crate::error::StoreError;
-use crate::index::{ContentBody, CopyObject, DeleteObjects, Ledger, Outcome, PutObject};
+use crate::index::{ContentBody, CopyObject, DeleteObjects, Ledger, Outcome, PutObject, TagObject};
 use crate::object::{Precondition, Written};
+
+/// Under which of an object's headers its tags are kept.
+const TAGGING: &str = "x-amz-tagging";
 
 /// A version that is about to be committed.
 pub(super) struct NewVersion {
@@ -104,7 +107,9 @@ impl Batch<'_> {
         delete.keys.iter().try_for_each(|key| writer.check_owns(key))?;
         let mut hidden = 0;
         for key in &delete.keys {
-            if let Some(current) = self.current(writer.org_no, key)? {
+            let current = self.current(writer.org_no, key)?;
+            delete.precondition.check(current.as_ref().map(|current| &current.etag))?;
+            if let Some(current) = current {
                 let at = self.now.max(Timestamp(current.committed_at.0 + 1));
                 self.hide_current(writer.org_no, writer.namespace_no, key.as_bytes(), at, &delete.attempt.0)?;
                 self.connection
@@ -115,6 +120,42 @@ impl Batch<'_> {
         }
         self.keep_answer(writer.namespace_no, &delete.attempt, fingerprint, &Answer::Hidden(hidden))?;
         Ok(Outcome::Hidden(hidden))
+    }
+
+    /// Tags belong to a version, as in S3: what was current before keeps those that it had. They are no part of the write
+    /// that made the version, so its time stays.
+    pub(super) fn tag_object(&mut self, tag: &TagObject) -> Result<Outcome, ChangeError> {
+        let writer = self.authorize_write(&tag.caller, &tag.namespace)?;
+        let form = tag.tagging.as_deref().unwrap_or_default();
+        let fingerprint = Fingerprint::new("tag", &tag.key).with(form.as_bytes()).bytes();
+        if let Some(answer) = self.earlier_answer(writer.namespace_no, &tag.attempt, fingerprint)? {
+            return Ok(answer);
+        }
+        writer.check_owns(&tag.key)?;
+        let key = tag.key.as_bytes();
+        let current = self
+            .connection
+            .prepare_cached("SELECT committed_at, headers FROM object WHERE org_no = ?1 AND key = ?2")?
+            .query_row(params![writer.org_no, key], |row| Ok((row.time(0)?, row.headers(1)?)))
+            .optional()?;
+        let Some((committed_at, mut headers)) = current else { return Err(StoreError::NoSuchKey.into()) };
+        headers.remove(TAGGING);
+        if let Some(form) = &tag.tagging {
+            headers.insert(TAGGING, form.as_str());
+        }
+        let headers = json(&headers)?;
+        let tagged = self
+            .connection
+            .prepare_cached("UPDATE version SET headers = ?4 WHERE org_no = ?1 AND key = ?2 AND committed_at = ?3")?
+            .execute(params![writer.org_no, key, committed_at.as_millis(), headers])?;
+        if tagged != 1 {
+            return Err(StoreError::internal("an object without its version").into());
+        }
+        self.connection
+            .prepare_cached("UPDATE object SET headers = ?3 WHERE org_no = ?1 AND key = ?2")?
+            .execute(params![writer.org_no, key, headers])?;
+        self.keep_answer(writer.namespace_no, &tag.attempt, fingerprint, &Answer::Done)?;
+        Ok(Outcome::Done)
     }
 
     /// Makes a version current, or, if it comes from a stalled PUT, part of the history at once.

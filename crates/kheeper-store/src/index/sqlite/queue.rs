@@ -80,6 +80,7 @@ fn namespace_of(change: &Change) -> Option<&NamespaceId> {
         Change::PutObject(put) => Some(&put.namespace),
         Change::CopyObject(copy) => Some(&copy.namespace),
         Change::DeleteObjects(delete) => Some(&delete.namespace),
+        Change::TagObject(tag) => Some(&tag.namespace),
         Change::CreateUpload(create) => Some(&create.namespace),
         Change::PutPart(part) => Some(&part.namespace),
         Change::CompleteUpload(complete) => Some(&complete.namespace),
@@ -94,6 +95,7 @@ fn locks_of(change: &Change) -> Vec<u64> {
         Change::PutObject(put) => vec![lock(&put.key)],
         Change::CopyObject(copy) => vec![lock(&copy.key)],
         Change::DeleteObjects(delete) => delete.keys.iter().map(lock).collect(),
+        Change::TagObject(tag) => vec![lock(&tag.key)],
         Change::CompleteUpload(complete) => vec![lock(&complete.key), lock(&complete.upload)],
         Change::PutPart(part) => vec![lock(&(part.upload, part.number))],
         Change::AbortUpload(abort) => vec![lock(&abort.upload)],
@@ -131,6 +133,7 @@ mod tests {
     use super::*;
     use crate::caller::{Caller, CallerId};
     use crate::index::DeleteObjects;
+    use crate::object::Precondition;
 
     fn delete(namespace: &NamespaceId, keys: &[&str]) -> Job {
         let caller = Caller {
@@ -138,7 +141,8 @@ mod tests {
             subject: CallerId::Host(format!("hst_{}", "0".repeat(32)).parse::<HostId>().unwrap()),
         };
         let keys: BTreeSet<ObjectKey> = keys.iter().map(|key| key.parse().unwrap()).collect();
-        let change = DeleteObjects { caller, namespace: namespace.clone(), keys, attempt: AttemptId([0; 16]) };
+        let (attempt, precondition) = (AttemptId([0; 16]), Precondition::NONE);
+        let change = DeleteObjects { caller, namespace: namespace.clone(), keys, attempt, precondition };
         Job { change: Change::DeleteObjects(change), done: oneshot::channel().0 }
     }
 

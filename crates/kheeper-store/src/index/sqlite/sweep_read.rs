@@ -99,7 +99,7 @@ fn is_part(connection: &Connection, blob: &BlobName) -> rusqlite::Result<bool> {
 }
 
 fn is_in_manifest(connection: &Connection, blob: &BlobName) -> rusqlite::Result<bool> {
-    match content_body(connection, &blob.content)? {
+    match content_body(connection, &blob.content)?.map(|(body, _)| body) {
         None => Ok(false),
         Some(Ok(ContentBody::Inline(_))) => Ok(false),
         Some(Ok(ContentBody::Blobs(manifest))) => Ok(manifest.segments().iter().any(|s| s.blob == *blob)),

@@ -2,7 +2,8 @@
 
 use kheeper_model::limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN};
 use kheeper_model::{
-    ChecksumAlgorithm, ChecksumKind, ContentId, Crc64Nvme, ETag, Md5Digest, NamespaceId, ObjectHeaders, ObjectKey,
+    Checksum, ChecksumAlgorithm, ChecksumKind, ContentId, Crc64Nvme, ETag, Md5Digest, NamespaceId, ObjectHeaders,
+    ObjectKey,
 };
 use rusqlite::{OptionalExtension as _, params};
 
@@ -86,6 +87,7 @@ impl Batch<'_> {
         if upload.completed.is_some() {
             return Err(StoreError::NoSuchUpload.into());
         }
+        check_part_checksum(upload.checksum, put.checksum.as_ref())?;
         let writer = self.authorize_write(&put.caller, &put.namespace)?;
         self.check_quota(&writer, put.bytes)?;
         if self.is_condemned(&put.blob)? {
@@ -145,6 +147,10 @@ impl Batch<'_> {
         if let Some(declared) = complete.object_bytes.filter(|declared| *declared != found) {
             return Err(StoreError::Integrity(IntegrityFailure::Length { declared, received: found }).into());
         }
+        if let Some(asked) = complete.checksum_kind.filter(|asked| *asked != multipart_checksum::kind(upload.checksum))
+        {
+            return Err(StoreError::ChecksumKind(asked).into());
+        }
         let uploading_bytes: u64 = listed.iter().chain(&unlisted).map(|part| part.sums.bytes).sum();
         let manifest = Manifest::new(listed.iter().map(|part| (part.blob, part.sums.bytes)));
         let sums: Vec<PartSums> = listed.into_iter().map(|part| part.sums).collect();
@@ -159,11 +165,28 @@ impl Batch<'_> {
             checksum: multipart_checksum::checksum(upload.checksum, &sums),
             headers: upload.headers,
         };
+        if let Some(declared) = &complete.checksum {
+            check_object_checksum(declared, version.checksum.as_ref())?;
+        }
+        let part_digests = upload.checksum.and_then(|(algorithm, _)| {
+            Some((algorithm.to_string(), multipart_checksum::digests(algorithm, &sums)?.concat()))
+        });
+        let (part_checksum, part_digests) = part_digests.unzip();
         // The upload's reference to the content becomes the version's.
         let crc64nvme = multipart_checksum::crc64nvme(&sums);
         self.connection
-            .prepare_cached("UPDATE content SET bytes = ?2, crc64nvme = ?3, manifest = ?4 WHERE content_id = ?1")?
-            .execute(params![id, int(version.bytes), crc_bits(crc64nvme.0), manifest.pack()])?;
+            .prepare_cached(
+                "UPDATE content SET bytes = ?2, crc64nvme = ?3, manifest = ?4, part_checksum = ?5, part_digests = ?6
+                 WHERE content_id = ?1",
+            )?
+            .execute(params![
+                id,
+                int(version.bytes),
+                crc_bits(crc64nvme.0),
+                manifest.pack(),
+                part_checksum,
+                part_digests
+            ])?;
         unlisted.iter().try_for_each(|part| self.condemn_blob(&part.blob))?;
         self.connection.prepare_cached("DELETE FROM part WHERE content_id = ?1")?.execute([id])?;
         self.add_to_ledger(namespace_no, Ledger { uploading_bytes: -int(uploading_bytes), ..Ledger::default() });
@@ -323,10 +346,36 @@ fn read_part(upload: &ContentId, row: &rusqlite::Row<'_>) -> rusqlite::Result<Pa
     })
 }
 
+/// A part has the checksum that its upload was created for, so that completing it needs no bytes. CRC-64/NVME is known of
+/// every part, also where its client named none.
+fn check_part_checksum(
+    asked: Option<(ChecksumAlgorithm, ChecksumKind)>,
+    declared: Option<&Checksum>,
+) -> Result<(), StoreError> {
+    let Some((expected, _)) = asked else { return Ok(()) };
+    match declared.map(|checksum| checksum.algorithm) {
+        None if expected == ChecksumAlgorithm::Crc64nvme => Ok(()),
+        Some(found) if found == expected => Ok(()),
+        found => Err(StoreError::PartChecksum { expected, found }),
+    }
+}
+
+/// What the client says that the object's checksum is, against what it is.
+fn check_object_checksum(declared: &Checksum, found: Option<&Checksum>) -> Result<(), StoreError> {
+    match found {
+        Some(found) if found.algorithm != declared.algorithm => {
+            Err(StoreError::PartChecksum { expected: found.algorithm, found: Some(declared.algorithm) })
+        }
+        Some(found) if found.kind != declared.kind => Err(StoreError::ChecksumKind(declared.kind)),
+        Some(found) if found.value == declared.value => Ok(()),
+        Some(_) | None => Err(StoreError::ChecksumMismatch(declared.algorithm)),
+    }
+}
+
 /// The part that the client lists is the one that is there.
 fn check_part(listed: &CompletePart, part: &Part) -> Result<(), StoreError> {
     let same_etag = listed.etag.as_str().eq_ignore_ascii_case(&part.sums.md5.to_hex());
-    let agrees = |named: &kheeper_model::Checksum| match named.algorithm {
+    let agrees = |named: &Checksum| match named.algorithm {
         ChecksumAlgorithm::Crc64nvme => named.value == part.sums.crc64nvme.to_base64(),
         algorithm => match &part.sums.checksum {
             Some(ours) => ours.algorithm == algorithm && ours.value == named.value,

@@ -1,9 +1,11 @@
 //! What every index and every blob store must do, as tests. Each name is a claim.
 
+mod checksums;
 mod hosts;
 mod metering;
 mod multipart;
 mod objects;
 mod people;
 mod sweeping;
+mod tags;
 mod writes;

@@ -43,6 +43,8 @@ fn complete(name: &str, upload: ContentId, parts: &[CompletePart]) -> CompleteRe
         parts: parts.to_vec(),
         attempt: AttemptId::random(),
         object_bytes: None,
+        checksum: None,
+        checksum_kind: None,
         precondition: Precondition::NONE,
     }
 }

@@ -110,6 +110,7 @@ async fn a_copy_shares_bytes_and_outlives_its_source() {
             began: NOON,
             source: meta.clone(),
             headers,
+            checksum: None,
             precondition: Precondition::NONE,
         };
         let copied = host.store.copy(request("web-01/copy", None)).await.unwrap();
