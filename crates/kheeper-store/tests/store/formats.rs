@@ -107,6 +107,8 @@ fn complete(upload: kheeper_model::ContentId, part: kheeper_store::CompletePart)
         parts: vec![part],
         attempt: kheeper_model::AttemptId::random(),
         object_bytes: None,
+        checksum: None,
+        checksum_kind: None,
         precondition: kheeper_store::Precondition::NONE,
     }
 }
