@@ -10,11 +10,11 @@ use http_body_util::BodyExt as _;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
+use kheeper_e2e::sigv4::{self, StaticKey};
 use tokio::net::TcpStream;
 
 use crate::case::Verb;
 use crate::payload::Payload;
-use crate::sigv4::{self, StaticKey};
 
 /// The client's read buffer; hyper's own default, stated because it shapes GET.
 const READ_BUFFER_BYTES: usize = 400 * 1024;
@@ -99,7 +99,14 @@ impl Client {
         let request = match &self.target.credential {
             Credential::Bearer(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
             Credential::Signature(key) => {
-                let signature = sigv4::sign(*key, method.as_str(), &self.host, path, Timestamp::now());
+                let unsigned = sigv4::Unsigned {
+                    method: method.as_str(),
+                    path,
+                    query: "",
+                    headers: &[("host", &self.host), ("x-amz-content-sha256", sigv4::UNSIGNED)],
+                    payload: sigv4::UNSIGNED,
+                };
+                let signature = sigv4::sign(*key, &unsigned, Timestamp::now());
                 request
                     .header("x-amz-content-sha256", sigv4::UNSIGNED)
                     .header("x-amz-date", signature.date)

@@ -18,7 +18,6 @@ mod process_stat;
 mod report;
 mod rounds;
 mod sides;
-mod sigv4;
 mod syncs;
 
 use std::path::PathBuf;

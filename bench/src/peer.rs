@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kheeper_e2e::Running;
 use kheeper_e2e::server::free_port;
+use kheeper_e2e::sigv4::StaticKey;
 use tokio::runtime::Runtime;
 
 use crate::client::{Client, Credential, Target};
-use crate::sigv4::StaticKey;
 
 /// What every peer is told to believe.
 pub(crate) const PEER_KEY: StaticKey = StaticKey { id: "kheeperbench", secret: "kheeperbenchsecret" };

@@ -1,6 +1,6 @@
 //! Digests as the tests compute them: from other code than the product's own.
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crc_fast::CrcAlgorithm;
@@ -23,6 +23,11 @@ pub fn sha256_hex(data: &[u8]) -> String {
 /// SHA-256 in base64, as `x-amz-checksum-sha256` carries it.
 pub fn sha256_base64(data: &[u8]) -> String {
     STANDARD.encode(digest(&SHA256, data))
+}
+
+/// SHA-1 in base64, as `x-amz-checksum-sha1` carries it.
+pub fn sha1_base64(data: &[u8]) -> String {
+    STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, data))
 }
 
 /// CRC32 in base64, as `x-amz-checksum-crc32` carries it.

@@ -45,6 +45,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// Its body.
     pub body: Body,
+    /// Whether headers go as `name:value`, without the blank that most clients put there.
+    pub compact: bool,
 }
 
 /// An answer.
@@ -63,7 +65,7 @@ pub struct Response {
 impl Request {
     /// A request without headers or body.
     pub fn new(method: &str, target: &str) -> Self {
-        Self { method: method.into(), target: target.into(), headers: Vec::new(), body: Body::None }
+        Self { method: method.into(), target: target.into(), headers: Vec::new(), body: Body::None, compact: false }
     }
 
     /// With one header more.
@@ -112,7 +114,8 @@ impl Request {
             head += &format!("Host: {address}\r\n");
         }
         for (name, value) in &self.headers {
-            head += &format!("{name}: {value}\r\n");
+            let colon = if self.compact { ":" } else { ": " };
+            head += &format!("{name}{colon}{value}\r\n");
         }
         match &self.body {
             Body::None => {}

@@ -21,6 +21,7 @@ pub mod proxy;
 pub mod s3;
 pub mod scene;
 pub mod server;
+pub mod sigv4;
 pub mod token;
 pub mod toolbox;
 pub mod unix;

@@ -1,0 +1,216 @@
+//! What real clients make of a refusal, and of a store that is not there: their requests, counted at the proxy.
+//!
+//! A refusal (403, 501) is sent once; an absent store (503) is asked again, and the client says so at the end. Clients are
+//! told to give up soon where they can be told. What each client counted is printed.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use kheeper_e2e::wait::secs;
+use kheeper_e2e::{Done, Proxy, Request, World, binaries, command};
+use libtest_mimic::{Failed, Trial};
+
+/// A client that is installed, and the commands that make it meet each answer.
+#[derive(Debug, Clone, Copy)]
+struct Client {
+    name: &'static str,
+    /// The option of `hosts me` that prints its environment.
+    tool: &'static str,
+    /// Further environment: soon to give up.
+    env: &'static [(&'static str, &'static str)],
+    /// Writes into another host's prefix: 403.
+    foreign: &'static [&'static str],
+    /// Writes what is refused for good: 501.
+    unsupported: &'static [&'static str],
+    /// Writes into its own prefix, for a store that is not there: 503.
+    own: &'static [&'static str],
+    /// How many requests of a refused command may be refused: 1, but for clients that say why.
+    refused_max: u64,
+    why: &'static str,
+}
+
+/// In arguments: the endpoint, and a small file.
+const ENDPOINT: &str = "{endpoint}";
+const FILE: &str = "{file}";
+
+const AWS: Client = Client {
+    name: "aws",
+    tool: "--env=aws",
+    env: &[("AWS_CONFIG_FILE", "/dev/null"), ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"), ("AWS_MAX_ATTEMPTS", "3")],
+    foreign: &[
+        "--endpoint-url",
+        ENDPOINT,
+        "s3api",
+        "put-object",
+        "--bucket",
+        "myorg",
+        "--key",
+        "web-02/x",
+        "--body",
+        FILE,
+    ],
+    unsupported: &[
+        "--endpoint-url",
+        ENDPOINT,
+        "s3api",
+        "put-object",
+        "--bucket",
+        "myorg",
+        "--key",
+        "web-01/x",
+        "--body",
+        FILE,
+        "--server-side-encryption",
+        "aws:kms",
+    ],
+    own: &["--endpoint-url", ENDPOINT, "s3api", "put-object", "--bucket", "myorg", "--key", "web-01/x", "--body", FILE],
+    refused_max: 1,
+    why: "",
+};
+
+const RCLONE: Client = Client {
+    name: "rclone",
+    tool: "--env=rclone",
+    env: &[
+        ("RCLONE_CONFIG", "/dev/null"),
+        ("RCLONE_RETRIES", "1"),
+        ("RCLONE_LOW_LEVEL_RETRIES", "3"),
+        ("RCLONE_S3_NO_CHECK_BUCKET", "true"),
+    ],
+    foreign: &[
+        "rcat",
+        "--s3-endpoint",
+        ENDPOINT,
+        ":s3,provider=Minio,access_key_id=x,secret_access_key=y:myorg/web-02/x",
+    ],
+    unsupported: &[
+        "copyto",
+        "--s3-endpoint",
+        ENDPOINT,
+        "--s3-server-side-encryption",
+        "aws:kms",
+        FILE,
+        ":s3,provider=Minio,access_key_id=x,secret_access_key=y:myorg/web-01/x",
+    ],
+    own: &[
+        "copyto",
+        "--s3-endpoint",
+        ENDPOINT,
+        FILE,
+        ":s3,provider=Minio,access_key_id=x,secret_access_key=y:myorg/web-01/x",
+    ],
+    refused_max: 3,
+    why: "it looks for the object first, and its low-level retry takes any failed PUT for bad luck",
+};
+
+const WALG: Client = Client {
+    name: "wal-g",
+    tool: "--env",
+    env: &[("S3_MAX_RETRIES", "3"), ("S3_MIN_THROTTLING_RETRY_DELAY", "50"), ("S3_MAX_THROTTLING_RETRY_DELAY", "100")],
+    foreign: &["st", "put", "--no-compress", "--no-encrypt", "--force", FILE, "x"],
+    unsupported: &["st", "put", "--no-compress", "--no-encrypt", "--force", FILE, "x"],
+    own: &["st", "put", "--no-compress", "--no-encrypt", "--force", FILE, "x"],
+    refused_max: 1,
+    why: "",
+};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let installed = |client: &Client| program(client).is_some();
+    let missing: Vec<&str> = [WALG].iter().filter(|client| !installed(client)).map(|client| client.name).collect();
+    for name in missing {
+        println!("WALG-NOT-RUN retries: no {name} in $WALG or on PATH");
+    }
+    let clients: Vec<Client> =
+        [AWS, RCLONE, WALG].into_iter().filter(|client| client.name != "wal-g" || installed(client)).collect();
+    let trial = |client: Client| {
+        Trial::test(
+            format!("retries::{}_gives_up_a_refusal_at_once_and_asks_again_for_a_503", client.name),
+            move || steer(&client),
+        )
+    };
+    clients.into_iter().map(trial).collect()
+}
+
+fn program(client: &Client) -> Option<PathBuf> {
+    if client.name == "wal-g" { binaries::walg() } else { binaries::on_path(client.name) }
+}
+
+/// A host, its proxy, and a file to send.
+struct Scene {
+    client: Client,
+    proxy: Proxy,
+    world: World,
+    environment: Vec<(String, String)>,
+}
+
+fn steer(client: &Client) -> Result<(), Failed> {
+    let world = World::start();
+    let host = world.host("web-01");
+    world.host("web-02");
+    let proxy = world.host_proxy(&host);
+    let printed = host.cli.ok(&["hosts", "me", client.tool, "--endpoint", &proxy.endpoint()]).stdout;
+    let environment = printed
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let environment = if client.name == "rclone" { Vec::new() } else { environment.collect() };
+    let mut scene = Scene { client: *client, proxy, world, environment };
+    std::fs::write(scene.world.path("file"), b"a small file").expect("our own directory");
+
+    scene.run(client.own, &[]).ok();
+    let foreign: &[(&str, &str)] =
+        if client.name == "wal-g" { &[("WALG_S3_PREFIX", "s3://myorg/web-02")] } else { &[] };
+    let kms: &[(&str, &str)] =
+        if client.name == "wal-g" { &[("S3_SSE", "aws:kms"), ("S3_SSE_KMS_ID", "some-key")] } else { &[] };
+    let (refused, refusals) = scene.count("4xx", |scene| scene.run(client.foreign, foreign));
+    let (unsupported, kept_off) = scene.count("5xx", |scene| scene.run(client.unsupported, kms));
+    scene.world.server.kill9();
+    let (absent, asked) = scene.count("5xx", |scene| scene.run(client.own, &[]));
+    println!("{}: 403 sent {refusals}x, 501 sent {kept_off}x, 503 sent {asked}x", client.name);
+
+    for (done, word) in [(&refused, "AccessDenied"), (&unsupported, "NotImplemented"), (&absent, "503")] {
+        assert!(!done.status.success(), "{word}: {done}");
+        let named = done.text().contains(word) || (word == "503" && done.text().contains("ServiceUnavailable"));
+        assert!(named, "it names what it met, {word}: {done}");
+    }
+    let why = client.why;
+    assert!((1..=client.refused_max).contains(&refusals), "403 was sent {refusals} times ({why}): {refused}");
+    assert!((1..=client.refused_max).contains(&kept_off), "501 was sent {kept_off} times ({why}): {unsupported}");
+    assert!(asked >= 2, "a 503 was sent {asked} times: {absent}");
+    Ok(())
+}
+
+impl Scene {
+    fn run(&self, args: &[&str], more: &[(&str, &str)]) -> Done {
+        let program = program(&self.client).unwrap_or_else(|| panic!("{} is not installed", self.client.name));
+        let mut command = Command::new(program);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_") || name.starts_with("RCLONE_")) {
+            command.env_remove(name);
+        }
+        let file = self.world.path("file");
+        for arg in args {
+            match *arg {
+                ENDPOINT => command.arg(self.proxy.endpoint()),
+                FILE => command.arg(&file),
+                arg => command.arg(arg),
+            };
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(self.client.env.iter().copied()).envs(more.iter().copied());
+        command::run_with_input(command, b"a small file", secs(120))
+    }
+
+    /// What `act` did, and how many more answers of `class` the proxy has given since.
+    fn count(&self, class: &str, act: impl FnOnce(&Self) -> Done) -> (Done, u64) {
+        let before = self.answers(class);
+        let done = act(self);
+        (done, self.answers(class) - before)
+    }
+
+    fn answers(&self, class: &str) -> u64 {
+        let metrics = Request::new("GET", "/-/metrics").send(self.proxy.address()).expect(200).text();
+        let name = format!("kheeper_proxy_answers_total{{class=\"{class}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&*name));
+        line.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no {name} in {metrics}"))
+    }
+}
