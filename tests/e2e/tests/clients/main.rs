@@ -6,6 +6,7 @@
 mod aws_cli;
 mod rclone;
 mod restic;
+mod sdks;
 
 use std::path::{Path, PathBuf};
 
