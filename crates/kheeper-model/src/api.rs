@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{HostId, HostName, KeyId, NamespaceId, OrgName, Timestamp, UserId, UserName};
+use crate::{GrantId, HostId, HostName, KeyId, NamespaceId, OrgName, Timestamp, UserId, UserName};
 
 /// Who a token is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,9 @@ pub struct Whoami {
     pub server_version: String,
     /// The server's clock when it answered.
     pub server_time: Timestamp,
+    /// A host's grants: what it may read of other hosts, and what others may read of it.
+    #[serde(default)]
+    pub grants: Vec<GrantRecord>,
 }
 
 /// What a host may do.
@@ -204,6 +207,39 @@ pub struct Joined {
     pub key_id: KeyId,
     /// [`HostState::Active`], or [`HostState::ReadOnly`] after a rejoin.
     pub state: HostState,
+}
+
+/// One host's permission to read the current objects of another, of the same org, for a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantRecord {
+    /// Its id, for ever.
+    pub id: GrantId,
+    /// The org.
+    pub org: OrgName,
+    /// Whose objects may be read.
+    pub host: HostName,
+    /// The host that may read them.
+    pub to: HostName,
+    /// The owner who made it.
+    pub created_by: UserId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends, or ended.
+    pub ends_at: Timestamp,
+}
+
+/// `POST /-/api/v1/grants`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantCreate {
+    /// The org of both hosts.
+    pub org: OrgName,
+    /// Whose objects shall be readable.
+    pub host: HostName,
+    /// The host that shall read them.
+    pub to: HostName,
+    /// Seconds until it ends.
+    pub secs: u64,
 }
 
 /// What one namespace used in one month.

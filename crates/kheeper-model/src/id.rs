@@ -89,6 +89,12 @@ text_id!(
     "nsp_",
     "a namespace id (nsp_ and 32 hex digits)"
 );
+text_id!(
+    /// A grant, for ever: `grt_` and 32 hex digits.
+    GrantId,
+    "grt_",
+    "a grant id (grt_ and 32 hex digits)"
+);
 
 /// A key's identifier: its RFC 7638 thumbprint, 43 characters of base64url.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

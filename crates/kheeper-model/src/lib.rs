@@ -15,7 +15,7 @@ pub mod object;
 
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind, Crc64Nvme, Md5Digest};
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
-pub use id::{AttemptId, ContentId, HostId, KeyId, NamespaceId, UserId};
+pub use id::{AttemptId, ContentId, GrantId, HostId, KeyId, NamespaceId, UserId};
 pub use name::{HostName, NameError, OrgName, UserName};
 pub use namespace::Namespace;
 pub use object::{ETag, ObjectHeaders, ObjectKey, ObjectKeyError};

@@ -42,6 +42,16 @@ pub const CLOCK_SKEW_SECS_MAX: u64 = 300;
 pub const JOIN_TOKEN_TTL_SECS: u64 = 24 * 3600;
 /// Seconds a registration token is valid for.
 pub const REGISTRATION_TOKEN_TTL_SECS: u64 = 15 * 60;
+/// Seconds that a grant lasts, at most: thirty days.
+pub const GRANT_SECS_MAX: u64 = 30 * 24 * 3600;
+/// Grants that one host may hold at a time.
+pub const GRANTS_PER_HOST_MAX: u64 = 16;
+/// Grants of one org at a time.
+pub const GRANTS_PER_ORG_MAX: u64 = 256;
+/// Seconds that a grant which has ended is remembered, so that whoever used it is told what happened.
+pub const GRANT_ENDED_SECS: u64 = 24 * 3600;
+/// A grant that ends within so many seconds is warned of.
+pub const GRANT_WARN_SECS: u64 = 3600;
 /// Bytes of an object that is kept in the index beside its row instead of in a file.
 pub const INLINE_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of a body that the proxy buffers whole, so that it can replay it.

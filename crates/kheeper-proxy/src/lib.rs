@@ -13,6 +13,7 @@ mod check_local_caller;
 mod config;
 mod error;
 mod forward;
+mod grant_notice;
 mod limits;
 mod listen;
 mod local_tls;

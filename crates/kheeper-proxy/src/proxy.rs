@@ -18,6 +18,7 @@ use crate::check_local_caller::{Caller, Guard, is_s3_method};
 use crate::config::{Access, ProxyConfig};
 use crate::error::{Refusal, StartError};
 use crate::forward::{self, AnswerBody, ClientBody};
+use crate::grant_notice::GrantNotices;
 use crate::limits::{DOWNLOADS_MAX, UPLOADS_MAX};
 use crate::metrics::Metrics;
 use crate::own_endpoints::{self, Readiness};
@@ -36,6 +37,7 @@ pub(crate) struct Proxy {
     pub(crate) readiness: Readiness,
     /// What ends TLS on the local side, where it is spoken.
     pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) grants: GrantNotices,
     writes_refused: Option<String>,
 }
 
@@ -70,6 +72,7 @@ impl Proxy {
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             readiness: Readiness::default(),
             tls,
+            grants: GrantNotices::default(),
             writes_refused: why_no_writes(config, scope.as_ref()),
         })
     }

@@ -1,7 +1,7 @@
 //! Who acts on the store, and what the index knows about them.
 
 use kheeper_model::api::{HostState, KeyState};
-use kheeper_model::{HostId, KeyId, Namespace, NamespaceId, OrgName, Timestamp, UserId, UserName};
+use kheeper_model::{GrantId, HostId, HostName, KeyId, Namespace, NamespaceId, OrgName, Timestamp, UserId, UserName};
 
 /// Who asks for a change: checked again inside the commit, so that a key revoked a moment ago changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -62,6 +62,8 @@ pub enum CallerSubject {
         namespace_id: NamespaceId,
         /// What it may do.
         state: HostState,
+        /// What else of its org it may read, and what it might until lately.
+        grants: Vec<ReadGrant>,
     },
     /// A user.
     User {
@@ -85,6 +87,17 @@ impl CallerRecord {
         };
         Caller { key_id: self.key_id.clone(), subject }
     }
+}
+
+/// What a host may read beside its own namespace. Judged by the clock at each use, whenever it was looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadGrant {
+    /// Which grant.
+    pub id: GrantId,
+    /// Whose current objects, in the host's own org.
+    pub host: HostName,
+    /// From when on it counts no more.
+    pub ends_at: Timestamp,
 }
 
 /// A public key with its thumbprint.

@@ -4,7 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kheeper_model::{ChecksumAlgorithm, ChecksumKind, KeyId, Namespace, OrgName, UserId};
+use kheeper_model::limits::{GRANT_SECS_MAX, GRANTS_PER_HOST_MAX, GRANTS_PER_ORG_MAX};
+use kheeper_model::{ChecksumAlgorithm, ChecksumKind, GrantId, KeyId, Namespace, OrgName, UserId};
 
 /// Why the store did not do as it was asked. Messages finish the sentence "failed to …".
 #[derive(Debug, Clone, thiserror::Error)]
@@ -25,6 +26,12 @@ pub enum StoreError {
     /// There is no such user.
     #[error("no user {0}")]
     NoSuchUser(UserId),
+    /// There is no such grant in that org, or it ended long ago.
+    #[error("no grant {0}")]
+    NoSuchGrant(GrantId),
+    /// A grant that cannot be made.
+    #[error("{0}")]
+    Grant(GrantRefusal),
     /// No such key was ever registered.
     #[error("no identity key {0}")]
     UnknownKey(KeyId),
@@ -172,6 +179,20 @@ pub enum Denied {
     OutsideNamespace,
 }
 
+/// Why a grant cannot be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GrantRefusal {
+    /// A host reads its own objects anyway.
+    #[error("a host reads its own objects without a grant")]
+    ToItself,
+    /// It would last for no time, or for too long.
+    #[error("a grant lasts between one second and {} days", GRANT_SECS_MAX / 86_400)]
+    Duration,
+    /// There are too many.
+    #[error("a host holds {GRANTS_PER_HOST_MAX} grants at most, and an org {GRANTS_PER_ORG_MAX}")]
+    TooMany,
+}
+
 /// In which way arriving bytes differed from their declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IntegrityFailure {
@@ -240,6 +261,12 @@ impl StoreError {
             Some(Errno::ROFS) => Self::unavailable(format!("{what}: {error}")),
             _ => Self::Io { what, source: Arc::new(error) },
         }
+    }
+}
+
+impl From<GrantRefusal> for StoreError {
+    fn from(refusal: GrantRefusal) -> Self {
+        Self::Grant(refusal)
     }
 }
 

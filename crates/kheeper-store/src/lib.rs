@@ -13,6 +13,7 @@ mod delete;
 mod error;
 mod fsck;
 mod get;
+mod grant;
 mod host_store;
 pub mod index;
 mod list;
@@ -33,8 +34,10 @@ mod upkeep;
 mod upload;
 mod usage;
 
-pub use caller::{Caller, CallerId, CallerRecord, CallerSubject, DeleteHost, HostCredential, NewJoinToken, NewKey};
-pub use error::{Denied, IntegrityFailure, OpenError, StoreError};
+pub use caller::{
+    Caller, CallerId, CallerRecord, CallerSubject, DeleteHost, HostCredential, NewJoinToken, NewKey, ReadGrant,
+};
+pub use error::{Denied, GrantRefusal, IntegrityFailure, OpenError, StoreError};
 pub use fsck::{FsckOptions, FsckReport, NamespaceUse};
 pub use get::{ContentStream, ObjectHandle, ReadStore};
 pub use host_store::HostStore;

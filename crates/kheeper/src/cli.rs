@@ -11,6 +11,7 @@ use crate::commands::auth_token::AuthTokenArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::contexts::ContextsCommand;
 use crate::commands::exec::ExecArgs;
+use crate::commands::grants::GrantsCommand;
 use crate::commands::hosts::HostsCommand;
 use crate::commands::not_built::NotBuiltArgs;
 use crate::commands::object_proxy::ObjectProxyArgs;
@@ -87,8 +88,9 @@ pub(crate) enum Command {
     Usage(UsageArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
-    /// Time-boxed permissions to read (not built yet).
-    Grants(NotBuiltArgs),
+    /// Let one host read another's backups for a time.
+    #[command(subcommand)]
+    Grants(GrantsCommand),
     /// Objects and their history (not built yet).
     Objects(NotBuiltArgs),
     /// Who did what (not built yet).
@@ -168,9 +170,9 @@ mod tests {
             "contexts set x",
             "status",
             "walg x",
-            "grants create",
+            "grants create myorg/web-01 --to web-02 --read --for 24h",
             "grants list",
-            "grants delete",
+            "grants delete grt_00000000000000000000000000000000",
             "usage",
             "objects list",
             "objects restore",

@@ -41,6 +41,8 @@ cases! {
     a_dead_server_fails_the_archiver_and_every_segment_is_kept_until_it_is_back,
     a_server_killed_in_the_middle_of_recovery_stops_postgresql_which_finishes_later,
     a_key_revoked_in_the_middle_of_recovery_stops_postgresql_and_a_rejoined_host_finishes,
+    a_granted_host_restores_through_its_own_proxy_and_is_refused_when_the_grant_is_gone,
+    a_grant_that_ends_in_the_middle_of_recovery_stops_postgresql_and_another_grant_finishes_it,
     a_missing_segment_is_absent_and_every_other_failure_is_fatal,
 }
 
@@ -83,6 +85,12 @@ impl Scene {
 
     /// A backup, then segments with rows in each; then the loss, and a restore that stops at a gate in the middle.
     fn recover_up_to_a_gate(&mut self) -> (Gate, String) {
+        let (segments, rows) = self.back_up_and_lose();
+        (self.restore_up_to_a_gate(&segments), rows)
+    }
+
+    /// A backup, then segments with rows in each; then the loss of it all. Returns the segments and the rows.
+    fn back_up_and_lose(&mut self) -> (Vec<String>, String) {
         self.cluster.insert(100);
         self.archiver.base_backup(&self.site, &self.cluster);
         let segments: Vec<String> = (0..5)
@@ -96,12 +104,32 @@ impl Scene {
         }
         let rows = self.cluster.rows();
         self.cluster.destroy();
+        (segments, rows)
+    }
+
+    /// Another host takes over, and reads what is the first one's: it has to say so.
+    fn move_to(&mut self, host: &Host, proxy: &Proxy) {
+        let namespace = self.host.namespace();
+        self.site = Site { namespace, is_owner: true, ..site(&self.world, host, proxy) };
+        self.cluster = Cluster::at(&self.site.home);
+        self.cluster.set("archive_mode", "off");
+        self.cluster.set("restore_command", &self.archiver.restore_command(&self.site));
+        self.cluster.set_environment(self.site.environment());
+    }
+
+    /// A grant for web-02 to read web-01, and its id.
+    fn grant(&self, duration: &str) -> String {
+        let create = ["grants", "create", "myorg/web-01", "--to", "web-02", "--read", "--for", duration];
+        self.world.alice.json(&create)["id"].as_str().expect("a grant has an id").to_owned()
+    }
+
+    fn restore_up_to_a_gate(&mut self, segments: &[String]) -> Gate {
         self.restore();
         let gate = Gate::before(&self.site.home, &segments[2]);
         self.cluster.set("restore_command", &gate.guard(&self.archiver.restore_command(&self.site)));
         self.cluster.launch();
         gate.wait_until_reached();
-        (gate, rows)
+        gate
     }
 
     /// Checks that PostgreSQL gave up instead of taking the failure for the end of its WAL.
@@ -342,6 +370,68 @@ fn a_key_revoked_in_the_middle_of_recovery_stops_postgresql_and_a_rejoined_host_
     assert!(!scene.cluster.is_archived("00000002.history"));
     scene.host.cli.ok(&["hosts", "resume"]);
     scene.cluster.wait_until_archived("00000002.history");
+    scene.cluster.stop();
+}
+
+fn a_granted_host_restores_through_its_own_proxy_and_is_refused_when_the_grant_is_gone(
+    archiver: &'static dyn Archiver,
+) {
+    let mut scene = Scene::start(archiver);
+    let (segments, rows) = scene.back_up_and_lose();
+    let web_02 = scene.world.host("web-02");
+    let proxy_02 = scene.world.host_proxy(&web_02);
+    scene.move_to(&web_02, &proxy_02);
+    let stray = scene.site.home.join("stray");
+    let before = archiver.fetch(&scene.site, &segments[0], &stray);
+    assert_eq!(before.code(), 255, "without a grant nothing is read, and nothing is absent: {before}");
+
+    let grant = scene.grant("1h");
+    wait::until("the grant to count", secs(6), || {
+        (proxy_02.door().get("/myorg?list-type=2&prefix=web-01/").status == 200).then_some(())
+    });
+    scene.restore();
+    scene.cluster.start();
+    scene.assert_recovered(&rows, "2");
+    // It may read and nothing else.
+    let segment = scene.site.home.join(&segments[0]);
+    files::write(&segment, &[0; 8192]);
+    archiver.push(&scene.site, &segment).failed();
+    proxy_02.door().put("/myorg/web-01/stray", b"x").expect_error(403, "AccessDenied");
+
+    scene.world.alice.ok(&["grants", "delete", &grant]);
+    wait::until("the end of the grant", secs(6), || {
+        (proxy_02.door().get("/myorg?list-type=2&prefix=web-01/").status == 403).then_some(())
+    });
+    let after = archiver.fetch(&scene.site, &segments[0], &stray);
+    assert_eq!(after.code(), 255, "{after}");
+    scene.cluster.stop();
+}
+
+fn a_grant_that_ends_in_the_middle_of_recovery_stops_postgresql_and_another_grant_finishes_it(
+    archiver: &'static dyn Archiver,
+) {
+    let mut scene = Scene::start(archiver);
+    let (segments, rows) = scene.back_up_and_lose();
+    let web_02 = scene.world.host("web-02");
+    let proxy_02 = scene.world.host_proxy(&web_02);
+    scene.move_to(&web_02, &proxy_02);
+    let long = scene.grant("1h");
+    let gate = scene.restore_up_to_a_gate(&segments);
+    // From here on it has seconds, which run out by themselves.
+    scene.grant("3s");
+    scene.world.alice.ok(&["grants", "delete", &long]);
+    wait::until("the end of the grant", secs(10), || {
+        (proxy_02.door().get("/myorg?list-type=2&prefix=web-01/").status == 403).then_some(())
+    });
+    gate.open();
+    scene.assert_stopped_without_promotion();
+
+    scene.grant("1h");
+    wait::until("the new grant to count", secs(6), || {
+        (proxy_02.door().get("/myorg?list-type=2&prefix=web-01/").status == 200).then_some(())
+    });
+    scene.cluster.start();
+    scene.assert_recovered(&rows, "2");
     scene.cluster.stop();
 }
 

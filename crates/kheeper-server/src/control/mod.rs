@@ -1,6 +1,7 @@
 //! The control API, `/-/api/v1/…`: JSON in and out, errors as RFC 9457 problems, described by `openapi.json`.
 
 mod caller;
+mod grants;
 mod hosts;
 mod join;
 mod orgs;
@@ -29,6 +30,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/hosts", get(hosts::list).post(hosts::create))
         .route("/hosts/{org}/{host}", get(hosts::get).merge(delete(hosts::delete)))
         .route("/hosts/{org}/{host}/{action}", post(hosts::act))
+        .route("/grants", get(grants::list).post(grants::create))
+        .route("/grants/{org}/{id}", delete(grants::delete))
         .route("/join", post(join::join))
         .route("/usage", get(usage::usage));
     Router::new()

@@ -4,7 +4,7 @@ use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kheeper_model::api::Problem;
-use kheeper_store::StoreError;
+use kheeper_store::{GrantRefusal, StoreError};
 
 use crate::error::Refusal;
 
@@ -64,6 +64,11 @@ impl From<StoreError> for ProblemResponse {
             StoreError::NoSuchHost(host) => Self::not_found("no-such-host", format!("there is no host {host}")),
             StoreError::NoSuchOrg(org) => Self::not_found("no-such-org", format!("there is no org {org}")),
             StoreError::NoSuchUser(user) => Self::not_found("no-such-user", format!("there is no user {user}")),
+            StoreError::NoSuchGrant(grant) => Self::not_found("no-such-grant", format!("there is no grant {grant}")),
+            StoreError::Grant(refusal @ GrantRefusal::TooMany) => {
+                Self::conflict("too-many-grants", refusal.to_string())
+            }
+            StoreError::Grant(refusal) => Self::bad_request("bad-grant", refusal.to_string()),
             StoreError::HostHasBackups { objects, bytes, newest } => Self::conflict(
                 "host-has-backups",
                 format!(

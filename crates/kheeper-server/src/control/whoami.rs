@@ -4,23 +4,32 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use kheeper_model::Namespace;
 use kheeper_model::api::{Subject, Whoami};
 use kheeper_store::CallerSubject;
 
 use super::caller::Caller;
+use super::grants;
+use super::problem::ProblemResponse;
 use crate::app::App;
 
-pub(crate) async fn whoami(State(app): State<Arc<App>>, Caller(identity): Caller) -> Json<Whoami> {
+pub(crate) async fn whoami(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Whoami>, ProblemResponse> {
+    let grants = match caller.own_namespace() {
+        Some(own) => grants::of_host(&app, own).await?,
+        None => Vec::new(),
+    };
+    let Caller(identity) = caller;
     let subject = match identity.record.subject {
-        CallerSubject::Host { id, namespace, state, .. } => {
-            Subject::Host { id, org: namespace.org, host: namespace.host, state }
+        CallerSubject::Host { id, namespace: Namespace { org, host }, state, .. } => {
+            Subject::Host { id, org, host, state }
         }
         CallerSubject::User { id, name, owns, .. } => Subject::User { id, name, owns },
     };
-    Json(Whoami {
+    Ok(Json(Whoami {
         subject,
         key_id: identity.record.key_id,
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         server_time: app.clock.now(),
-    })
+        grants,
+    }))
 }

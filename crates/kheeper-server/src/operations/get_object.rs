@@ -8,14 +8,16 @@ use futures_util::stream::try_unfold;
 use http::{Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
+use kheeper_model::{ObjectKey, OrgName};
 use kheeper_s3::operation::ReadObject;
 use kheeper_s3::{S3Error, S3ErrorCode};
-use kheeper_store::{CallerRecord, ContentStream, ReadStore};
+use kheeper_store::{ContentStream, ReadStore};
 
 use super::object_headers;
 use super::read_span::Span;
 use crate::app::App;
-use crate::request::authenticate::good_standing;
+use crate::request::authenticate::{Identity, good_standing};
+use crate::request::authorize::may_read;
 use crate::request::dispatch::{Call, read};
 use crate::request::respond::{self, ResponseBody};
 use crate::request::revocation::EpochWatch;
@@ -41,7 +43,9 @@ pub(crate) async fn handle(
         meter: call.meter,
         revoked: call.app.revocation.watch(),
         app: Arc::clone(call.app),
-        caller: call.identity.record.clone(),
+        identity: call.identity.clone(),
+        bucket: store.scope().org().clone(),
+        key: get.key.clone(),
     };
     let mut response = Response::new(sending.into_body());
     object_headers::set_stored(&mut response, meta, &get.overrides);
@@ -72,7 +76,9 @@ struct Sending {
     meter: Meter,
     revoked: EpochWatch,
     app: Arc<App>,
-    caller: CallerRecord,
+    identity: Identity,
+    bucket: OrgName,
+    key: ObjectKey,
 }
 
 impl Sending {
@@ -94,20 +100,27 @@ impl Sending {
         StreamBody::new(frames).boxed_unsync()
     }
 
-    /// After a revocation, whoever is being answered must still be in good standing.
+    /// Whoever is being answered must still be let in after a revocation, and what lends them the object must not have
+    /// ended meanwhile.
     async fn check_caller(&mut self) -> io::Result<()> {
-        if !self.revoked.moved() {
+        let stands = !self.revoked.moved() || self.look_up_caller().await;
+        if stands && may_read(&self.identity, &self.bucket, &self.key, self.app.clock.now()) {
             return Ok(());
         }
-        let sub = self.caller.caller().subject;
-        let stands = match self.app.store.caller(&self.caller.key_id, sub.as_str()).await {
-            Ok(Some(record)) => good_standing(&record).is_ok(),
+        tracing::info!(key_id = %self.identity.record.key_id, "an answer was cut: its caller may not read it any more");
+        Err(io::Error::other("the caller may not read it any more"))
+    }
+
+    /// What the index says of the caller now. False if that is nothing good, or it cannot say.
+    async fn look_up_caller(&mut self) -> bool {
+        let caller = self.identity.store_caller();
+        match self.app.store.caller(&caller.key_id, caller.subject.as_str()).await {
+            Ok(Some(record)) => {
+                let stands = good_standing(&record).is_ok();
+                self.identity.record = record;
+                stands
+            }
             Ok(None) | Err(_) => false,
-        };
-        if stands {
-            return Ok(());
         }
-        tracing::info!(key_id = %self.caller.key_id, "an answer was cut: its caller was revoked");
-        Err(io::Error::other("the caller was revoked"))
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use kheeper_model::api::HostState;
-use kheeper_model::{HostName, ObjectKey, OrgName};
+use kheeper_model::{HostName, ObjectKey, OrgName, Timestamp};
 use kheeper_s3::path::{Target, parse_path};
 use kheeper_s3::{Operation, OperationClass, OperationKind, S3Error, S3ErrorCode};
-use kheeper_store::{CallerSubject, HostStore, ReadScope, ReadStore, Store, StoreError};
+use kheeper_store::{CallerSubject, HostStore, ReadGrant, ReadScope, ReadStore, Store, StoreError};
 
 use super::authenticate::Identity;
 use crate::error::store_error;
@@ -31,11 +31,16 @@ pub(crate) enum Access {
 }
 
 /// Decides. The answer is the same whether what was named exists or not.
-pub(crate) fn authorize(store: &Store, identity: &Identity, operation: &Operation) -> Result<Access, S3Error> {
+pub(crate) fn authorize(
+    store: &Store,
+    identity: &Identity,
+    operation: &Operation,
+    now: Timestamp,
+) -> Result<Access, S3Error> {
     let Some(bucket) = operation.bucket() else {
         return Ok(Access::Orgs(orgs(identity)));
     };
-    let scope = read_scope(identity, bucket)?;
+    let scope = read_scope(identity, bucket, now)?;
     match operation.kind() {
         OperationKind::HeadBucket
         | OperationKind::CreateBucket
@@ -47,7 +52,7 @@ pub(crate) fn authorize(store: &Store, identity: &Identity, operation: &Operatio
     match operation {
         // Uploads belong to who writes: their listing names ids that complete and abort them.
         Operation::ListMultipartUploads(list) => {
-            may_list(&scope, &list.prefix)?;
+            may_list(&standing_scope(identity, bucket)?, &list.prefix)?;
             own_namespace(store, identity).map(Access::Write)
         }
         Operation::ListParts(list) => {
@@ -56,25 +61,26 @@ pub(crate) fn authorize(store: &Store, identity: &Identity, operation: &Operatio
             Ok(Access::Write(own))
         }
         Operation::ListObjectsV1(list) => {
-            may_list(&scope, &list.prefix)?;
+            may_list(&scope, &list.prefix).map_err(|error| ended(identity, operation, now).unwrap_or(error))?;
             Ok(Access::Read(store.read_store(scope)))
         }
         Operation::ListObjectsV2(list) => {
-            may_list(&scope, &list.prefix)?;
+            may_list(&scope, &list.prefix).map_err(|error| ended(identity, operation, now).unwrap_or(error))?;
             Ok(Access::Read(store.read_store(scope)))
         }
         Operation::GetObject(_)
         | Operation::HeadObject(_)
         | Operation::GetObjectAttributes(_)
         | Operation::GetObjectTagging(_) => {
-            holds(&scope, operation.key())?;
+            holds(&scope, operation.key()).map_err(|error| ended(identity, operation, now).unwrap_or(error))?;
             Ok(Access::Read(store.read_store(scope)))
         }
         Operation::CopyObject(_) | Operation::UploadPartCopy(_) => {
             let target = writer(store, identity)?;
             owns(&target, operation.key())?;
             let source = operation.copy_source().ok_or(denied("a copy without a source"))?;
-            let scope = read_scope(identity, &source.bucket)?;
+            // A grant is for reading: what it lends is not copied into the host's own namespace by the store.
+            let scope = standing_scope(identity, &source.bucket)?;
             holds(&scope, Some(&source.key))?;
             Ok(Access::Copy { target, source: store.read_store(scope) })
         }
@@ -103,11 +109,25 @@ fn orgs(identity: &Identity) -> Vec<OrgName> {
     }
 }
 
-/// What of `bucket` the caller may read; 403 when it is nothing.
-fn read_scope(identity: &Identity, bucket: &OrgName) -> Result<ReadScope, S3Error> {
+/// What of `bucket` the caller may read now, by grants too; 403 when it is nothing.
+fn read_scope(identity: &Identity, bucket: &OrgName, now: Timestamp) -> Result<ReadScope, S3Error> {
+    scope_with(identity, bucket, |grant| now < grant.ends_at)
+}
+
+/// What of `bucket` the caller may read without any grant; 403 when it is nothing.
+fn standing_scope(identity: &Identity, bucket: &OrgName) -> Result<ReadScope, S3Error> {
+    scope_with(identity, bucket, |_| false)
+}
+
+fn scope_with(
+    identity: &Identity,
+    bucket: &OrgName,
+    counts: impl Fn(&ReadGrant) -> bool,
+) -> Result<ReadScope, S3Error> {
     let scope = match &identity.record.subject {
-        CallerSubject::Host { namespace, .. } if namespace.org == *bucket => {
-            ReadScope::Hosts(bucket.clone(), BTreeSet::from([namespace.host.clone()]))
+        CallerSubject::Host { namespace, grants, .. } if namespace.org == *bucket => {
+            let granted = grants.iter().filter(|grant| counts(grant)).map(|grant| grant.host.clone());
+            ReadScope::Hosts(bucket.clone(), granted.chain([namespace.host.clone()]).collect())
         }
         CallerSubject::User { owns, .. } if owns.contains(bucket) => ReadScope::Org(bucket.clone()),
         _ => return Err(denied("the bucket is not yours")),
@@ -126,6 +146,31 @@ fn read_scope(identity: &Identity, bucket: &OrgName) -> Result<ReadScope, S3Erro
     } else {
         Ok(ReadScope::Hosts(bucket.clone(), hosts))
     }
+}
+
+/// Whether a key may be read now: asked again while a long answer is on its way.
+pub(crate) fn may_read(identity: &Identity, bucket: &OrgName, key: &ObjectKey, now: Timestamp) -> bool {
+    read_scope(identity, bucket, now).is_ok_and(|scope| scope.holds(key))
+}
+
+/// The grant by which a host reads what an operation names; none where it is the host's own, or a user who asks. Of
+/// several the one that lasts longest, which is why it may have ended.
+pub(crate) fn grant_for<'a>(identity: &'a Identity, operation: &Operation) -> Option<&'a ReadGrant> {
+    let CallerSubject::Host { namespace, grants, .. } = &identity.record.subject else { return None };
+    let named = match operation {
+        Operation::ListObjectsV1(list) => list.prefix.as_str(),
+        Operation::ListObjectsV2(list) => list.prefix.as_str(),
+        _ => operation.key()?.as_str(),
+    };
+    let host = named.split_once('/').map(|(host, _)| host)?;
+    let lends = |grant: &&ReadGrant| grant.host.as_str() == host && grant.host != namespace.host;
+    grants.iter().filter(lends).max_by_key(|grant| grant.ends_at)
+}
+
+/// What is told of a read that a grant allowed until lately: an operator in the middle of a restore has to know.
+fn ended(identity: &Identity, operation: &Operation, now: Timestamp) -> Option<S3Error> {
+    let grant = grant_for(identity, operation).filter(|grant| grant.ends_at <= now)?;
+    Some(denied(&format!("the grant to read {} ended at {}", grant.host, grant.ends_at)))
 }
 
 /// The caller's own namespace, to write to.
@@ -151,10 +196,12 @@ fn own_namespace(store: &Store, identity: &Identity) -> Result<HostStore, S3Erro
 
 /// What is told of a request that did not parse: what was wrong with it, if it named something of the caller's, and
 /// 403 if not. Else an upload id could be tried on a foreign key, and the answer would depend on the id.
-pub(crate) fn explain(identity: &Identity, raw_path: &str, error: S3Error) -> S3Error {
+pub(crate) fn explain(identity: &Identity, raw_path: &str, now: Timestamp, error: S3Error) -> S3Error {
     let allowed = match parse_path(raw_path) {
-        Ok(Target::Object { bucket, key }) => read_scope(identity, &bucket).and_then(|scope| holds(&scope, Some(&key))),
-        Ok(Target::Bucket { name }) => read_scope(identity, &name).map(drop),
+        Ok(Target::Object { bucket, key }) => {
+            read_scope(identity, &bucket, now).and_then(|scope| holds(&scope, Some(&key)))
+        }
+        Ok(Target::Bucket { name }) => read_scope(identity, &name, now).map(drop),
         Ok(Target::Service) | Err(_) => Ok(()),
     };
     allowed.err().unwrap_or(error)

@@ -14,7 +14,7 @@ use tower::ServiceExt as _;
 
 use super::admit::admit;
 use super::authenticate::authenticate;
-use super::authorize::{authorize, class_name, explain};
+use super::authorize::{authorize, class_name, explain, grant_for};
 use super::body::RequestBody;
 use super::dispatch::{Call, dispatch};
 use super::respond::{self, Holding, ResponseBody};
@@ -77,8 +77,10 @@ async fn s3(app: &Arc<App>, request: Request<Incoming>, peer: SocketAddr) -> Res
 async fn object(app: &Arc<App>, head: &Parts, body: &mut RequestBody) -> Result<Response<ResponseBody>, S3Error> {
     let parsed = Operation::parse(&head.method, head.uri.path(), head.uri.query(), &head.headers);
     let identity = authenticate(app, &head.headers).await?;
-    let operation = parsed.map_err(|error| explain(&identity, head.uri.path(), error))?;
-    let access = authorize(&app.store, &identity, &operation)?;
+    let now = app.clock.now();
+    let operation = parsed.map_err(|error| explain(&identity, head.uri.path(), now, error))?;
+    let access = authorize(&app.store, &identity, &operation, now)?;
+    let grant = grant_for(&identity, &operation).cloned();
     let permit = admit(&app.requests, &operation, &head.headers)?;
     let (name, class) = (operation.name(), operation.class());
     let meter = Meter::new(app.store.clone(), class);
@@ -89,7 +91,11 @@ async fn object(app: &Arc<App>, head: &Parts, body: &mut RequestBody) -> Result<
         "operation" => name, "class" => class_name(class), "status" => outcome.as_str().to_owned(),
     )
     .increment(1);
-    answered.map(|response| response.map(|body| Holding::until_sent(body, permit)))
+    let mut response = answered?;
+    if let Some(grant) = grant {
+        respond::set_grant(&mut response, &grant, now);
+    }
+    Ok(response.map(|body| Holding::until_sent(body, permit)))
 }
 
 async fn call_control(router: axum::Router, request: Request<Incoming>) -> Response<ResponseBody> {

@@ -8,13 +8,20 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty, Full, combinators::UnsyncBoxBody};
+use kheeper_model::Timestamp;
 use kheeper_s3::S3Error;
+use kheeper_store::ReadGrant;
 
 /// The body of any answer. An error in it cuts the connection: a body that ends cleanly is whole.
 pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// The header that names a request, in answers and in the log.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+
+/// The header that names the host whose objects are read by a grant.
+const GRANT_OF: HeaderName = HeaderName::from_static("x-kheeper-grant-of");
+/// The header that says for how many seconds more.
+const GRANT_SECS_LEFT: HeaderName = HeaderName::from_static("x-kheeper-grant-secs-left");
 
 /// A body of no bytes.
 pub(crate) fn empty() -> ResponseBody {
@@ -64,6 +71,13 @@ pub(crate) fn set(response: &mut Response<ResponseBody>, name: HeaderName, value
         }
         Err(_) => tracing::warn!(%name, "a stored header cannot be sent and was left out"),
     }
+}
+
+/// Says by which grant something was read, and how long it still lasts: a proxy warns before its end.
+pub(crate) fn set_grant(response: &mut Response<ResponseBody>, grant: &ReadGrant, now: Timestamp) {
+    set(response, GRANT_OF, grant.host.as_str());
+    let secs_left = (grant.ends_at.as_secs() - now.as_secs()).max(0);
+    response.headers_mut().insert(GRANT_SECS_LEFT, HeaderValue::from(secs_left));
 }
 
 /// Sets the length of a body that is streamed.

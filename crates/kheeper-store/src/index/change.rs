@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use kheeper_model::api::{HostRecord, Joined, KeyRecord, OrgRecord, UserRecord};
+use kheeper_model::api::{GrantRecord, HostRecord, Joined, KeyRecord, OrgRecord, UserRecord};
 use kheeper_model::{
     AttemptId, Checksum, ChecksumAlgorithm, ChecksumKind, ContentId, Crc64Nvme, ETag, Md5Digest, NamespaceId,
     ObjectHeaders, ObjectKey, Timestamp,
 };
 
-use super::change_people::{HostChange, PeopleChange};
+use super::change_people::{GrantChange, HostChange, PeopleChange};
 use super::change_upkeep::{Lease, SweepChange, UsageChange};
 use super::content::ContentBody;
 use crate::blob::BlobName;
@@ -30,6 +30,7 @@ pub enum Change {
     AbortUpload(AbortUpload),
     People(PeopleChange),
     Host(HostChange),
+    Grant(GrantChange),
     Usage(UsageChange),
     Sweep(SweepChange),
 }
@@ -51,6 +52,8 @@ pub enum Outcome {
     Org(OrgRecord),
     /// A host.
     Host(Box<HostRecord>),
+    /// A grant.
+    Grant(GrantRecord),
     /// A host joined.
     Joined(Joined),
     /// A lease was taken, or is held by another.

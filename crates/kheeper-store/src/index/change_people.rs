@@ -1,7 +1,7 @@
 //! Changes to who there is: users, keys, orgs, hosts.
 
 use kheeper_model::api::KeyState;
-use kheeper_model::{HostId, KeyId, Namespace, OrgName, Timestamp, UserId, UserName};
+use kheeper_model::{GrantId, HostId, HostName, KeyId, Namespace, OrgName, Timestamp, UserId, UserName};
 
 use crate::caller::{Caller, DeleteHost, HostCredential, NewJoinToken, NewKey};
 
@@ -146,5 +146,30 @@ pub enum HostChange {
         namespace: Namespace,
         /// Bytes.
         bytes: Option<u64>,
+    },
+}
+
+/// What one host may read of another: an owner's.
+#[derive(Debug, Clone)]
+pub enum GrantChange {
+    /// Lets a host read another of its org for a time.
+    Create {
+        /// An owner.
+        caller: Caller,
+        /// Whose objects.
+        of: Namespace,
+        /// Who may read them.
+        to: HostName,
+        /// Seconds.
+        secs: u64,
+    },
+    /// Ends a grant now.
+    Delete {
+        /// An owner.
+        caller: Caller,
+        /// The org it must be of.
+        org: OrgName,
+        /// Which.
+        id: GrantId,
     },
 }

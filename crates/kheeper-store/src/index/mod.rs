@@ -11,7 +11,7 @@ mod read;
 pub(crate) mod sqlite;
 
 use async_trait::async_trait;
-use kheeper_model::api::{HostRecord, KeyRecord, OrgRecord, UsageRecord, UserRecord};
+use kheeper_model::api::{GrantRecord, HostRecord, KeyRecord, OrgRecord, UsageRecord, UserRecord};
 use kheeper_model::{
     Checksum, ContentId, Crc64Nvme, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp, UserId,
 };
@@ -20,7 +20,7 @@ pub use change::{
     AbortUpload, Change, CompleteUpload, CopyObject, CreateUpload, DeleteObjects, Outcome, PutObject, PutPart,
     TagObject,
 };
-pub use change_people::{HostChange, KeyOwner, PeopleChange};
+pub use change_people::{GrantChange, HostChange, KeyOwner, PeopleChange};
 pub use change_upkeep::{Lease, LeaseName, SweepChange, TrafficDelta, UsageChange};
 pub use content::{ContentBody, Manifest, Segment};
 pub(crate) use read::successor;
@@ -83,6 +83,8 @@ pub trait Index: Send + Sync + 'static {
     async fn orgs_of(&self, user: &UserId) -> Result<Vec<OrgRecord>, StoreError>;
     /// The hosts of an org, by name.
     async fn hosts(&self, org: &OrgName) -> Result<Vec<HostRecord>, StoreError>;
+    /// The grants of an org that have not ended, by their end.
+    async fn grants(&self, org: &OrgName) -> Result<Vec<GrantRecord>, StoreError>;
     /// One host.
     async fn host(&self, namespace: &Namespace) -> Result<Option<HostRecord>, StoreError>;
 

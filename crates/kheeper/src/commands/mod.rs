@@ -5,6 +5,7 @@ pub(crate) mod auth_token;
 pub(crate) mod completions;
 pub(crate) mod contexts;
 pub(crate) mod exec;
+pub(crate) mod grants;
 pub(crate) mod hosts;
 mod hosts_create;
 mod hosts_delete;
@@ -44,7 +45,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Exec(args) => exec::run(args, &global),
         Command::Usage(args) => block_on(usage::run(args, &global)),
         Command::Completions(args) => completions::run(&args),
-        Command::Grants(args) => not_built::run("grants", &args),
+        Command::Grants(command) => block_on(grants::run(command, &global)),
         Command::Objects(args) => not_built::run("objects", &args),
         Command::Audit(args) => not_built::run("audit", &args),
         Command::Setup(args) => not_built::run("setup", &args),

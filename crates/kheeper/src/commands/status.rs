@@ -5,6 +5,7 @@ use kheeper_model::api::{Subject, Whoami};
 use kheeper_model::{Clock as _, SystemClock};
 use serde_json::json;
 
+use super::grants;
 use crate::cli::GlobalArgs;
 use crate::control_client::ControlClient;
 use crate::exit_code::{self, ExitCode};
@@ -26,6 +27,14 @@ pub(crate) async fn run(global: &GlobalArgs) -> anyhow::Result<ExitCode> {
         output::say(format_args!(
             "this identity was made on another machine: a clone must not write; join again (`kheeper hosts rejoin`)"
         ));
+    }
+    if let Ok(whoami) = &asked {
+        for grant in whoami.grants.iter().filter(|grant| grants::ends_soon(grant, whoami.server_time)) {
+            output::say(format_args!(
+                "a grant ends soon: {}; a restore that needs longer needs another",
+                grants::line(grant, whoami.server_time)
+            ));
+        }
     }
     match (&asked, global.format()) {
         (_, Format::Json) => print_json(&fields, &identity, &asked)?,
@@ -61,8 +70,11 @@ fn server_fields(whoami: &Whoami) -> Vec<(&'static str, String)> {
             format!("user {name}, who owns {}", orgs.join(", "))
         }
     };
+    let grants = whoami.grants.iter().map(|grant| ("grant", grants::line(grant, whoami.server_time)));
     let ahead_secs = SystemClock.now().as_secs() - whoami.server_time.as_secs();
-    vec![("server says", says), ("server version", whoami.server_version.clone()), ("clock", clock(ahead_secs))]
+    let server =
+        [("server says", says), ("server version", whoami.server_version.clone()), ("clock", clock(ahead_secs))];
+    server.into_iter().chain(grants).collect()
 }
 
 fn clock(ahead_secs: i64) -> String {

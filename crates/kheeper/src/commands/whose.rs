@@ -14,7 +14,7 @@ use crate::output;
 /// Flags that say whose backups, and through which proxy.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct WhoseArgs {
-    /// Whose backups, in a user's context: ORG/HOST.
+    /// Whose backups: ORG/HOST. In a host's own context another host, which a grant lets it read.
     #[arg(long, value_name = "ORG/HOST")]
     pub(crate) host: Option<Namespace>,
     /// An archive of its own below the host: one for each database cluster but the first.
@@ -48,8 +48,10 @@ impl WhoseArgs {
         match (identity.namespace(), &self.host) {
             (Some(own), None) => Ok(own.clone()),
             (Some(own), Some(asked)) if own == asked => Ok(own.clone()),
+            // Whether a grant lets it read another host is for the server to say.
+            (Some(own), Some(asked)) if own.org == asked.org => Ok(asked.clone()),
             (Some(own), Some(asked)) => Err(Failure::usage(format!(
-                "context {} is host {own} and cannot be set up for {asked}: only an owner's context reads other hosts",
+                "context {} is host {own}, and no grant lets it read {asked}, which is of another org",
                 context.name()
             ))),
             (None, Some(asked)) => Ok(asked.clone()),

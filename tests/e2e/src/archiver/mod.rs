@@ -52,7 +52,8 @@ pub struct Site {
     pub endpoint: String,
     /// Whose backups: `myorg/web-01`.
     pub namespace: String,
-    /// Whether the identity is a user's, who has to say whose backups are meant.
+    /// Whether it has to be said whose backups are meant: an owner has none of their own, and a host that reads another's
+    /// by a grant means those.
     pub is_owner: bool,
     /// A directory of the account that PostgreSQL runs as.
     pub home: PathBuf,

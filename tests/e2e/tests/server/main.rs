@@ -7,6 +7,7 @@ mod control;
 mod crash;
 mod damage;
 mod full_disk;
+mod grants;
 mod integrity;
 mod isolation;
 mod limits;

@@ -77,7 +77,7 @@ impl<'c> Batch<'c> {
     /// Makes one change, or none of it.
     pub(super) fn apply(&mut self, change: Change) -> Result<Outcome, ChangeError> {
         self.connection.prepare_cached("SAVEPOINT change")?.execute([])?;
-        let changes_rights = matches!(change, Change::People(_) | Change::Host(_));
+        let changes_rights = matches!(change, Change::People(_) | Change::Host(_) | Change::Grant(_));
         let blob = new_blob(&change);
         match self.make(change) {
             Ok(outcome) => {
@@ -118,6 +118,7 @@ impl<'c> Batch<'c> {
             Change::AbortUpload(abort) => self.abort_upload(&abort),
             Change::People(people) => self.change_people(people),
             Change::Host(host) => self.change_host(host),
+            Change::Grant(grant) => self.change_grant(grant),
             Change::Usage(usage) => self.change_usage(usage),
             Change::Sweep(sweep) => self.sweep(sweep),
         }

@@ -6,6 +6,8 @@ mod authorize;
 mod batch;
 mod checkpoint;
 mod failure;
+mod grant_read;
+mod grant_write;
 mod host_write;
 mod object_read;
 mod object_write;
@@ -27,7 +29,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kheeper_model::api::{HostRecord, KeyRecord, OrgRecord, UsageRecord, UserRecord};
+use kheeper_model::api::{GrantRecord, HostRecord, KeyRecord, OrgRecord, UsageRecord, UserRecord};
 use kheeper_model::{
     Checksum, Clock, ContentId, Crc64Nvme, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp,
     UserId,
@@ -149,8 +151,8 @@ impl Index for SqliteIndex {
     }
 
     async fn caller(&self, key_id: &KeyId, subject: &CallerId) -> Result<Option<CallerRecord>, StoreError> {
-        let (key_id, subject) = (key_id.clone(), subject.clone());
-        self.caller_readers.read(move |connection| people_read::caller(connection, &key_id, &subject)).await
+        let (key_id, subject, now) = (key_id.clone(), subject.clone(), self.clock.now());
+        self.caller_readers.read(move |connection| people_read::caller(connection, &key_id, &subject, now)).await
     }
 
     async fn auth_epoch(&self) -> Result<u64, StoreError> {
@@ -185,6 +187,11 @@ impl Index for SqliteIndex {
     async fn hosts(&self, org: &OrgName) -> Result<Vec<HostRecord>, StoreError> {
         let org = org.clone();
         self.readers.read(move |connection| people_read::hosts(connection, &org)).await
+    }
+
+    async fn grants(&self, org: &OrgName) -> Result<Vec<GrantRecord>, StoreError> {
+        let (org, now) = (org.clone(), self.clock.now());
+        self.readers.read(move |connection| grant_read::of_org(connection, &org, now)).await
     }
 
     async fn host(&self, namespace: &Namespace) -> Result<Option<HostRecord>, StoreError> {

@@ -1,12 +1,12 @@
 //! Users, keys, orgs, hosts and callers, as records.
 
 use kheeper_model::api::{HostRecord, KeyRecord, KeyState, OrgRecord, UserRecord};
-use kheeper_model::{HostId, KeyId, Namespace, OrgName, UserId};
+use kheeper_model::{HostId, KeyId, Namespace, OrgName, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::authorize::{ACTIVE, PENDING};
 use super::rows::{RowExt as _, uint};
-use super::usage_read;
+use super::{grant_read, usage_read};
 use crate::caller::{CallerId, CallerRecord, CallerSubject};
 use crate::index::Range;
 use crate::object::host_state;
@@ -15,6 +15,7 @@ pub(super) fn caller(
     connection: &Connection,
     key_id: &KeyId,
     subject: &CallerId,
+    now: Timestamp,
 ) -> rusqlite::Result<Option<CallerRecord>> {
     let key = connection
         .prepare_cached("SELECT public_key, state FROM identity_key WHERE key_id = ?1 AND subject = ?2")?
@@ -22,13 +23,14 @@ pub(super) fn caller(
         .optional()?;
     let Some((public_key, key_state)) = key else { return Ok(None) };
     let subject = match subject {
-        CallerId::Host(id) => host_subject(connection, id)?,
+        CallerId::Host(id) => host_subject(connection, id, now)?,
         CallerId::User(id) => user_subject(connection, id)?,
     };
     Ok(subject.map(|subject| CallerRecord { key_id: key_id.clone(), public_key, key_state, subject }))
 }
 
-fn host_subject(connection: &Connection, id: &HostId) -> rusqlite::Result<Option<CallerSubject>> {
+fn host_subject(connection: &Connection, id: &HostId, now: Timestamp) -> rusqlite::Result<Option<CallerSubject>> {
+    let grants = grant_read::of_grantee(connection, id, now)?;
     connection
         .prepare_cached(
             "SELECT o.name, n.host, n.namespace_id, n.deleted_at IS NOT NULL, h.disabled, h.joined, h.read_only
@@ -40,6 +42,7 @@ fn host_subject(connection: &Connection, id: &HostId) -> rusqlite::Result<Option
                 namespace: Namespace { org: row.parsed(0)?, host: row.parsed(1)? },
                 namespace_id: row.parsed(2)?,
                 state: host_state(row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?),
+                grants,
             })
         })
         .optional()

@@ -85,7 +85,7 @@ fn namespace_of(change: &Change) -> Option<&NamespaceId> {
         Change::PutPart(part) => Some(&part.namespace),
         Change::CompleteUpload(complete) => Some(&complete.namespace),
         Change::AbortUpload(abort) => Some(&abort.namespace),
-        Change::People(_) | Change::Host(_) | Change::Usage(_) | Change::Sweep(_) => None,
+        Change::People(_) | Change::Host(_) | Change::Grant(_) | Change::Usage(_) | Change::Sweep(_) => None,
     }
 }
 
@@ -100,7 +100,7 @@ fn locks_of(change: &Change) -> Vec<u64> {
         Change::PutPart(part) => vec![lock(&(part.upload, part.number))],
         Change::AbortUpload(abort) => vec![lock(&abort.upload)],
         Change::CreateUpload(_) | Change::Usage(_) => Vec::new(),
-        Change::People(_) | Change::Host(_) => vec![lock(&"people")],
+        Change::People(_) | Change::Host(_) | Change::Grant(_) => vec![lock(&"people")],
         Change::Sweep(_) => vec![lock(&"sweep")],
     }
 }

@@ -1,6 +1,7 @@
 //! What every index and every blob store must do, as tests. Each name is a claim.
 
 mod checksums;
+mod grants;
 mod hosts;
 mod metering;
 mod multipart;

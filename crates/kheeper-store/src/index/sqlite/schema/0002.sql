@@ -4,3 +4,18 @@
 -- manifest: what GetObjectAttributes says of parts. Both are null for every other content.
 ALTER TABLE content ADD COLUMN part_checksum TEXT;
 ALTER TABLE content ADD COLUMN part_digests BLOB;
+
+-- Grants: one host may read what is current of another's namespace until ends_at. By ids, so that the next host of the
+-- same name gets nothing. A grant that was deleted has ended at that moment; rows go some time after the end.
+CREATE TABLE read_grant (
+    grant_id     TEXT PRIMARY KEY,
+    org_no       INTEGER NOT NULL REFERENCES org,
+    namespace_no INTEGER NOT NULL REFERENCES namespace,
+    grantee      TEXT NOT NULL REFERENCES host,
+    created_by   TEXT NOT NULL,
+    created_at   INTEGER NOT NULL,
+    ends_at      INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX read_grant_by_grantee ON read_grant (grantee, ends_at);
+CREATE INDEX read_grant_by_namespace ON read_grant (namespace_no, ends_at);
+CREATE INDEX read_grant_by_org ON read_grant (org_no, ends_at);

@@ -1,0 +1,79 @@
+//! `/grants`: an owner lets one host read another for a time. Both hosts see it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use kheeper_model::api::{GrantCreate, GrantRecord};
+use kheeper_model::{GrantId, Namespace, OrgName};
+use serde::Deserialize;
+
+use super::caller::Caller;
+use super::problem::ProblemResponse;
+use crate::app::App;
+
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    body: Result<Json<GrantCreate>, JsonRejection>,
+) -> Result<(StatusCode, Json<GrantRecord>), ProblemResponse> {
+    let Json(GrantCreate { org, host, to, secs }) = body?;
+    caller.owner_of(&org)?;
+    let of = Namespace { org, host };
+    let grant = app.store.create_grant(&caller.0.store_caller(), &of, &to, secs).await?;
+    app.tokens.forget_all();
+    Ok((StatusCode::CREATED, Json(grant)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    org: Option<OrgName>,
+}
+
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Vec<GrantRecord>>, ProblemResponse> {
+    let Query(query) = query?;
+    if let Some(own) = caller.own_namespace() {
+        if query.org.is_some_and(|org| org != own.org) {
+            return Err(ProblemResponse::denied("a host sees the grants that concern it only"));
+        }
+        return Ok(Json(of_host(&app, own).await?));
+    }
+    let orgs = match query.org {
+        Some(org) => {
+            caller.owner_of(&org)?;
+            vec![org]
+        }
+        None => caller.orgs(),
+    };
+    let mut grants = Vec::new();
+    for org in orgs {
+        grants.extend(app.store.grants(&org).await?);
+    }
+    Ok(Json(grants))
+}
+
+/// The grants that concern a host: what it may read, and who may read it.
+pub(super) async fn of_host(app: &App, own: &Namespace) -> Result<Vec<GrantRecord>, ProblemResponse> {
+    let mut grants = app.store.grants(&own.org).await?;
+    grants.retain(|grant| grant.host == own.host || grant.to == own.host);
+    Ok(grants)
+}
+
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    path: Result<Path<(OrgName, GrantId)>, PathRejection>,
+) -> Result<Json<GrantRecord>, ProblemResponse> {
+    let Path((org, id)) = path?;
+    caller.owner_of(&org)?;
+    let grant = app.store.delete_grant(&caller.0.store_caller(), &org, &id).await?;
+    app.tokens.forget_all();
+    Ok(Json(grant))
+}
