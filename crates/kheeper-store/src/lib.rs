@@ -10,7 +10,9 @@ mod caller;
 mod control;
 mod copy;
 mod delete;
+pub mod disk;
 mod error;
+mod failpoint;
 mod fsck;
 mod get;
 mod grant;
@@ -46,7 +48,7 @@ pub use object::{
     CopyRequest, Deleted, ETagMatch, Integrity, ListEntry, ListPage, ListQuery, ListedObject, NewObject, ObjectMeta,
     Precondition, Written,
 };
-pub use options::{Background, FileSystemSpace, Space, SpaceProbe, StoreOptions};
+pub use options::{Background, FileSystemSpace, Randomness, Space, SpaceProbe, StoreOptions, SystemRandomness};
 pub use put::PutWriter;
 pub use scope::ReadScope;
 pub use space::SpaceReport;

@@ -20,7 +20,7 @@ impl HostStore {
             namespace: self.namespace_id.clone(),
             key: upload.key,
             attempt: upload.attempt,
-            upload: ContentId::random(self.store.now()),
+            upload: self.store.new_content(),
             headers: upload.headers,
             checksum: upload.checksum,
         };

@@ -8,13 +8,12 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 
 use kheeper_model::id::day_number;
-use rand::TryRngCore as _;
-use rand::rngs::OsRng;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::blob::directory;
 use crate::blob::local::LocalBlobs;
 use crate::error::OpenError;
+use crate::failpoint;
 use crate::index::sqlite::SqliteIndex;
 use crate::options::{Background, StoreOptions};
 use crate::space::Admission;
@@ -48,21 +47,25 @@ fn open_directory(options: &StoreOptions) -> Result<Shared, OpenError> {
     make_directory(root)?;
     refuse_foreign(root, &index_path)?;
     let lock = lock(root)?;
+    failpoint::reach("open.locked").map_err(io_error(root))?;
     make_directory(&blobs_path)?;
     let index =
         SqliteIndex::open(&index_path, Arc::clone(&options.clock), options.retention_secs, options.index_readers)?;
+    failpoint::reach("open.index").map_err(io_error(root))?;
     // The names of what was made are durable before anything is acknowledged.
     directory::sync(root).map_err(io_error(root))?;
     let now = options.clock.now();
     let days = [day_number(now), day_number(now.plus_secs(DAY_SECS))];
-    let blobs = LocalBlobs::open(blobs_path.clone(), days).map_err(io_error(&blobs_path))?;
+    let blobs = LocalBlobs::open(Arc::clone(&options.disk), blobs_path.clone(), days).map_err(io_error(&blobs_path))?;
+    failpoint::reach("open.blobs").map_err(io_error(root))?;
     let latest = index.committed_high().max(now);
     let mut holder = [0; 16];
-    OsRng.try_fill_bytes(&mut holder).map_err(|error| OpenError::Index(format!("no random bytes: {error}")))?;
+    options.randomness.fill(&mut holder);
     Ok(Shared {
         index: Arc::new(index),
         blobs: Arc::new(blobs),
         clock: Arc::clone(&options.clock),
+        randomness: Arc::clone(&options.randomness),
         latest_millis: AtomicI64::new(latest.as_millis()),
         admission: Admission::new(Arc::clone(&options.space), root.clone()),
         traffic: TrafficBuffer::default(),

@@ -7,6 +7,10 @@ use std::sync::Arc;
 
 use kheeper_model::limits::RETENTION_SECS_DEFAULT;
 use kheeper_model::{Clock, SystemClock};
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
+
+use crate::disk::{Disk, RealDisk};
 
 /// How to open a store. [`Self::new`] gives the defaults that `kheeper-server serve` uses.
 #[derive(Clone)]
@@ -17,6 +21,10 @@ pub struct StoreOptions {
     pub clock: Arc<dyn Clock>,
     /// Seconds for which a new namespace keeps overwritten and deleted versions.
     pub retention_secs: u64,
+    /// The disk that blobs lie on; a test passes its own.
+    pub disk: Arc<dyn Disk>,
+    /// Where names that were never used come from; a test passes its own.
+    pub randomness: Arc<dyn Randomness>,
     /// How much space there is; a test passes its own.
     pub space: Arc<dyn SpaceProbe>,
     /// Whether the store flushes, folds and sweeps by itself.
@@ -32,6 +40,8 @@ impl StoreOptions {
             data_dir: data_dir.into(),
             clock: Arc::new(SystemClock),
             retention_secs: RETENTION_SECS_DEFAULT,
+            disk: Arc::new(RealDisk),
+            randomness: Arc::new(SystemRandomness),
             space: Arc::new(FileSystemSpace),
             background: Background::Run,
             index_readers: 4,
@@ -56,6 +66,22 @@ pub enum Background {
     Run,
     /// Nothing happens that is not called for: for tests and one-off commands.
     Off,
+}
+
+/// Where random bytes come from.
+pub trait Randomness: Send + Sync + 'static {
+    /// Fills `bytes`. What it gives must never come again.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// The kernel's random source.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRandomness;
+
+impl Randomness for SystemRandomness {
+    fn fill(&self, bytes: &mut [u8]) {
+        OsRng.try_fill_bytes(bytes).expect("the kernel's random source answers once the machine has booted");
+    }
 }
 
 /// Bytes of a file system.

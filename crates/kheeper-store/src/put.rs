@@ -66,7 +66,7 @@ impl PutWriter {
             return Err(StoreError::unavailable(why));
         }
         let content = match &target {
-            Target::Object(_) => ContentId::random(host.store.now()),
+            Target::Object(_) => host.store.new_content(),
             Target::Part(part) => part.upload,
         };
         let mut writer = Self {
@@ -169,7 +169,7 @@ impl PutWriter {
             Target::Part(part) => part.number,
         };
         let shared = &self.host.store.shared;
-        let name = BlobName::random(self.content, part, shared.shards.next());
+        let name = BlobName::random(&*shared.randomness, self.content, part, shared.shards.next());
         let mut blob = shared.blobs.create(name).await?;
         if !gathered.is_empty() {
             blob.write(gathered).await?;

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kheeper_model::{Clock, Namespace, NamespaceId, Timestamp};
+use kheeper_model::id::day_number;
+use kheeper_model::{Clock, ContentId, Namespace, NamespaceId, Timestamp};
 use tokio::task::JoinHandle;
 
 use crate::blob::BlobStore;
@@ -14,7 +15,7 @@ use crate::get::ReadStore;
 use crate::host_store::HostStore;
 use crate::index::{Change, Index, Outcome};
 use crate::open::DirectoryLock;
-use crate::options::StoreOptions;
+use crate::options::{Randomness, StoreOptions};
 use crate::scope::ReadScope;
 use crate::space::{Admission, SpaceReport};
 use crate::usage::TrafficBuffer;
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) index: Arc<dyn Index>,
     pub(crate) blobs: Arc<dyn BlobStore>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) randomness: Arc<dyn Randomness>,
     /// The latest time that the clock has shown; since before this process, as far as commits tell.
     pub(crate) latest_millis: AtomicI64,
     pub(crate) admission: Admission,
@@ -107,6 +109,13 @@ impl Store {
             index_reads: self.shared.index.auth_epoch().await.is_ok(),
             space: self.shared.admission.report().await.ok(),
         }
+    }
+
+    /// The id of a content that begins now.
+    pub(crate) fn new_content(&self) -> ContentId {
+        let mut random = [0; 16];
+        self.shared.randomness.fill(&mut random);
+        ContentId { day: day_number(self.now()), random }
     }
 
     pub(crate) async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {

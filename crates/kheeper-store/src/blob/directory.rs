@@ -1,7 +1,7 @@
 //! Directories of blobs: `blobs/<day>/<shard>/`. One fsync of a directory serves all blobs that were made in it since.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +11,7 @@ use std::thread;
 use tokio::sync::oneshot;
 
 use super::BlobName;
+use crate::disk::Disk;
 use crate::error::StoreError;
 
 /// Directories of one day.
@@ -31,14 +32,15 @@ impl ShardChoice {
 
 /// The directories of a data directory's blobs.
 pub(crate) struct Directories {
+    disk: Arc<dyn Disk>,
     root: PathBuf,
     /// Days whose directories are there, and durable.
     days: Mutex<BTreeSet<u32>>,
 }
 
 impl Directories {
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root, days: Mutex::default() }
+    pub(crate) fn new(disk: Arc<dyn Disk>, root: PathBuf) -> Self {
+        Self { disk, root, days: Mutex::default() }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -63,12 +65,15 @@ impl Directories {
         }
         let path = self.root.join(format!("{day:08}"));
         for shard in 0..SHARD_COUNT {
-            fs::create_dir_all(path.join(format!("{shard:02x}")))?;
+            self.disk.create_directories(&path.join(format!("{shard:02x}")))?;
         }
-        sync(&path)?;
-        sync(&self.root)?;
-        days.insert(day);
-        Ok(())
+        let synced = self.disk.sync_directory(&path).and_then(|()| self.disk.sync_directory(&self.root));
+        match synced {
+            Ok(()) => drop(days.insert(day)),
+            // Synced again they might be said to be durable, and not be. Names that are made anew are written anew.
+            Err(_) => self.remove_directories(&path),
+        }
+        synced
     }
 
     /// Removes the directories of a day if they hold nothing. Blocks.
@@ -76,11 +81,15 @@ impl Directories {
         let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.root.join(format!("{day:08}"));
         days.remove(&day);
+        self.remove_directories(&path);
+    }
+
+    /// Removes those directories of a day that are empty: the file system refuses the others.
+    fn remove_directories(&self, day: &Path) {
         for shard in 0..SHARD_COUNT {
-            // Refused by the file system while anything is in it.
-            let _ = fs::remove_dir(path.join(format!("{shard:02x}")));
+            let _ = self.disk.remove_directory(&day.join(format!("{shard:02x}")));
         }
-        let _ = fs::remove_dir(path);
+        let _ = self.disk.remove_directory(day);
     }
 }
 
@@ -102,9 +111,9 @@ struct Request {
 
 impl DirectorySync {
     /// Starts the thread that syncs; it ends when the last handle is gone.
-    pub(crate) fn start() -> io::Result<Self> {
+    pub(crate) fn start(disk: Arc<dyn Disk>) -> io::Result<Self> {
         let (requests, queue) = mpsc::channel();
-        thread::Builder::new().name("directory-sync".to_owned()).spawn(move || serve(&queue))?;
+        thread::Builder::new().name("directory-sync".to_owned()).spawn(move || serve(&*disk, &queue))?;
         Ok(Self { requests })
     }
 
@@ -117,7 +126,7 @@ impl DirectorySync {
     }
 }
 
-fn serve(queue: &mpsc::Receiver<Request>) {
+fn serve(disk: &dyn Disk, queue: &mpsc::Receiver<Request>) {
     while let Ok(first) = queue.recv() {
         let mut batch: BTreeMap<PathBuf, Vec<_>> = BTreeMap::new();
         for request in std::iter::once(first).chain(queue.try_iter()) {
@@ -125,7 +134,8 @@ fn serve(queue: &mpsc::Receiver<Request>) {
         }
         for (directory, waiting) in batch {
             // A failed sync is an error for all that waited for it, and is not tried again for them.
-            let synced = sync(&directory)
+            let synced = disk
+                .sync_directory(&directory)
                 .map_err(|error| StoreError::Io { what: "sync a directory of blobs", source: Arc::new(error) });
             for done in waiting {
                 let _ = done.send(synced.clone());
@@ -137,6 +147,7 @@ fn serve(queue: &mpsc::Receiver<Request>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::RealDisk;
 
     #[test]
     fn new_blobs_share_a_shard_for_a_while_and_then_move_on() {
@@ -151,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn concurrent_syncs_all_return_and_a_missing_directory_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
-        let syncer = DirectorySync::start().unwrap();
+        let syncer = DirectorySync::start(Arc::new(RealDisk)).unwrap();
         let waiting: Vec<_> = (0..20)
             .map(|_| {
                 let (syncer, path) = (syncer.clone(), directory.path().to_owned());

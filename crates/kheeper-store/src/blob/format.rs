@@ -136,7 +136,8 @@ mod tests {
         stored.extend_from_slice(&digest.finalize().to_be_bytes());
         assert!(crc.verifies(5, &stored));
         assert!(!crc.verifies(6, &stored));
-        let other = BlobName::random(ContentId::random(Timestamp::from_secs(0)), 3, 0);
+        let other =
+            BlobName::random(&crate::options::SystemRandomness, ContentId::random(Timestamp::from_secs(0)), 3, 0);
         assert!(!ChunkCrc::new(&other).verifies(5, &stored));
         stored[2] ^= 1;
         assert!(!crc.verifies(5, &stored));

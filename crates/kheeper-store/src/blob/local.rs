@@ -1,6 +1,5 @@
 //! Blobs on the local disk.
 
-use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,19 +15,21 @@ use super::format::{self, ChunkCrc, HEADER_BYTES, header};
 use super::read::{LocalReader, OpenBlob};
 use super::write::LocalWriter;
 use super::{BlobName, BlobReader, BlobSpan, BlobStore, BlobWriter, ListedBlob};
+use crate::disk::Disk;
 use crate::error::StoreError;
 
 /// Disk hops that write at the same time. The rest of the blocking threads stays free for reads, however slow syncs are.
 const WRITES_AT_ONCE_MAX: usize = 192;
 
-/// The directories and threads that all blobs of a data directory share.
-pub(crate) struct Disk {
+/// The disk, the directories and the threads that all blobs of a data directory share.
+pub(crate) struct Ground {
+    pub(crate) disk: Arc<dyn Disk>,
     pub(crate) directories: Directories,
     pub(crate) directory_sync: DirectorySync,
     writes: Arc<Semaphore>,
 }
 
-impl Disk {
+impl Ground {
     pub(crate) async fn write_permit(&self) -> Result<OwnedSemaphorePermit, StoreError> {
         Arc::clone(&self.writes).acquire_owned().await.map_err(|_| StoreError::unavailable("the store is closing"))
     }
@@ -36,13 +37,13 @@ impl Disk {
 
 /// Blobs on the local disk.
 pub(crate) struct LocalBlobs {
-    disk: Arc<Disk>,
+    ground: Arc<Ground>,
 }
 
 impl LocalBlobs {
     /// Uses `root`, which must be there, and makes today's and tomorrow's directories. Blocks.
-    pub(crate) fn open(root: PathBuf, days: [u32; 2]) -> io::Result<Self> {
-        let directories = Directories::new(root);
+    pub(crate) fn open(disk: Arc<dyn Disk>, root: PathBuf, days: [u32; 2]) -> io::Result<Self> {
+        let directories = Directories::new(Arc::clone(&disk), root);
         for day in days {
             match directories.prepare(day) {
                 // A full or read-only disk still serves reads, and says so when something is written.
@@ -51,17 +52,18 @@ impl LocalBlobs {
             }
         }
         let writes = Arc::new(Semaphore::new(WRITES_AT_ONCE_MAX));
-        Ok(Self { disk: Arc::new(Disk { directories, directory_sync: DirectorySync::start()?, writes }) })
+        let directory_sync = DirectorySync::start(Arc::clone(&disk))?;
+        Ok(Self { ground: Arc::new(Ground { disk, directories, directory_sync, writes }) })
     }
 
     /// Does disk work away from the async threads.
     async fn on_disk<T: Send + 'static>(
         &self,
         what: &'static str,
-        work: impl FnOnce(&Disk) -> io::Result<T> + Send + 'static,
+        work: impl FnOnce(&Ground) -> io::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let disk = Arc::clone(&self.disk);
-        let done = tokio::task::spawn_blocking(move || work(&disk)).await;
+        let ground = Arc::clone(&self.ground);
+        let done = tokio::task::spawn_blocking(move || work(&ground)).await;
         done.map_err(|stopped| StoreError::internal(format!("{what} stopped: {stopped}")))?
             .map_err(|error| StoreError::io(what, error))
     }
@@ -70,29 +72,27 @@ impl LocalBlobs {
 #[async_trait]
 impl BlobStore for LocalBlobs {
     async fn create(&self, name: BlobName) -> Result<Box<dyn BlobWriter>, StoreError> {
-        Ok(Box::new(LocalWriter::new(Arc::clone(&self.disk), name)))
+        Ok(Box::new(LocalWriter::new(Arc::clone(&self.ground), name)))
     }
 
     async fn open(&self, span: BlobSpan) -> Result<Box<dyn BlobReader>, StoreError> {
-        let disk = Arc::clone(&self.disk);
-        let opened = tokio::task::spawn_blocking(move || LocalReader::start(open(&disk, span)?)).await;
+        let ground = Arc::clone(&self.ground);
+        let opened = tokio::task::spawn_blocking(move || LocalReader::start(open(&ground, span)?)).await;
         let reader = opened.map_err(|stopped| StoreError::internal(format!("opening a blob stopped: {stopped}")))??;
         Ok(Box::new(reader))
     }
 
     async fn delete(&self, names: Vec<BlobName>) -> Result<(), StoreError> {
-        self.on_disk("delete blobs", move |disk| {
-            names.iter().try_for_each(|name| remove_if_there(&disk.directories.file(name)))
+        self.on_disk("delete blobs", move |ground| {
+            names.iter().try_for_each(|name| remove_if_there(&*ground.disk, &ground.directories.file(name)))
         })
         .await
     }
 
     async fn days(&self) -> Result<Vec<u32>, StoreError> {
-        self.on_disk("list days of blobs", |disk| {
-            let mut days: Vec<u32> = Vec::new();
-            for entry in fs::read_dir(disk.directories.root())? {
-                days.extend(entry?.file_name().to_str().and_then(|day| day.parse::<u32>().ok()));
-            }
+        self.on_disk("list days of blobs", |ground| {
+            let entries = ground.disk.list(ground.directories.root())?;
+            let mut days: Vec<u32> = entries.iter().filter_map(|entry| entry.name.parse().ok()).collect();
             days.sort_unstable();
             Ok(days)
         })
@@ -100,11 +100,11 @@ impl BlobStore for LocalBlobs {
     }
 
     async fn list(&self, day: u32) -> Result<Vec<ListedBlob>, StoreError> {
-        self.on_disk("list blobs", move |disk| {
-            let day = disk.directories.root().join(format!("{day:08}"));
+        self.on_disk("list blobs", move |ground| {
+            let day = ground.directories.root().join(format!("{day:08}"));
             let mut blobs = Vec::new();
             for shard in 0..SHARD_COUNT {
-                list_shard(&day.join(format!("{shard:02x}")), &mut blobs)?;
+                list_shard(&*ground.disk, &day.join(format!("{shard:02x}")), &mut blobs)?;
             }
             Ok(blobs)
         })
@@ -112,20 +112,20 @@ impl BlobStore for LocalBlobs {
     }
 
     async fn forget_day(&self, day: u32) -> Result<(), StoreError> {
-        self.on_disk("remove a day's directories", move |disk| {
-            disk.directories.remove_empty(day);
+        self.on_disk("remove a day's directories", move |ground| {
+            ground.directories.remove_empty(day);
             Ok(())
         })
         .await
     }
 
     async fn payload_bytes(&self, names: Vec<BlobName>) -> Result<Vec<Option<u64>>, StoreError> {
-        self.on_disk("look at blobs", move |disk| {
+        self.on_disk("look at blobs", move |ground| {
             names
                 .iter()
-                .map(|name| match fs::metadata(disk.directories.file(name)) {
+                .map(|name| match ground.disk.file_bytes(&ground.directories.file(name)) {
                     // A length that no blob has is not the right one, whatever the index says.
-                    Ok(file) => Ok(Some(format::payload_bytes(file.len()).unwrap_or(u64::MAX))),
+                    Ok(bytes) => Ok(Some(format::payload_bytes(bytes).unwrap_or(u64::MAX))),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                     Err(error) => Err(error),
                 })
@@ -136,58 +136,55 @@ impl BlobStore for LocalBlobs {
 }
 
 /// Opens a blob, and checks its header and length. A blob that is not there is damage: the index refers to it.
-fn open(disk: &Disk, span: BlobSpan) -> Result<OpenBlob, StoreError> {
+fn open(ground: &Ground, span: BlobSpan) -> Result<OpenBlob, StoreError> {
     let damaged = |what| StoreError::Damaged { blob: span.name.to_string().into(), what };
-    let file = File::open(disk.directories.file(&span.name)).map_err(|error| match error.kind() {
+    let file = ground.disk.open(&ground.directories.file(&span.name)).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => damaged("it is not there"),
         _ => StoreError::io("open a blob", error),
     })?;
-    let length = file.metadata().map_err(|error| StoreError::io("look at a blob", error))?.len();
+    let length = file.bytes().map_err(|error| StoreError::io("look at a blob", error))?;
     if length != format::file_bytes(span.payload_bytes) {
         return Err(damaged("its file has another length than the index says"));
     }
-    let mut found = [0; HEADER_BYTES];
-    let read = rustix::io::pread(&file, &mut found, 0).map_err(|error| StoreError::io("read a blob", error.into()))?;
-    if read != HEADER_BYTES || found != header(&span.name) {
+    let mut found = Vec::with_capacity(HEADER_BYTES);
+    file.read_at(&mut found, 0).map_err(|error| StoreError::io("read a blob", error))?;
+    if !found.starts_with(&header(&span.name)) {
         return Err(damaged("its header is not its own"));
     }
     Ok(OpenBlob { file, span, chunk_crc: ChunkCrc::new(&span.name) })
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
+fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-fn list_shard(path: &Path, blobs: &mut Vec<ListedBlob>) -> io::Result<()> {
-    let entries = match fs::read_dir(path) {
+fn list_shard(disk: &dyn Disk, path: &Path, blobs: &mut Vec<ListedBlob>) -> io::Result<()> {
+    let entries = match disk.list(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
     for entry in entries {
-        let entry = entry?;
-        let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        let metadata = match entry.metadata() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            metadata => metadata?,
-        };
-        let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let Ok(name) = entry.name.parse() else { continue };
+        let modified = entry.modified.duration_since(UNIX_EPOCH).unwrap_or_default();
         let modified = Timestamp(i64::try_from(modified.as_millis()).unwrap_or(i64::MAX));
-        blobs.push(ListedBlob { name, disk_bytes: metadata.len(), modified });
+        blobs.push(ListedBlob { name, disk_bytes: entry.bytes, modified });
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use bytes::Bytes;
     use kheeper_model::{ContentId, Crc64Nvme};
 
     use super::*;
+    use crate::disk::RealDisk;
+    use crate::options::SystemRandomness;
 
     struct Fixture {
         _directory: tempfile::TempDir,
@@ -199,8 +196,9 @@ mod tests {
     async fn fixture(bytes: usize) -> Fixture {
         let directory = tempfile::tempdir().unwrap();
         let content = ContentId::random(Timestamp::from_secs(1_700_000_000));
-        let blobs = LocalBlobs::open(directory.path().to_owned(), [content.day, content.day + 1]).unwrap();
-        let name = BlobName::random(content, 0, 0);
+        let blobs =
+            LocalBlobs::open(Arc::new(RealDisk), directory.path().to_owned(), [content.day, content.day + 1]).unwrap();
+        let name = BlobName::random(&SystemRandomness, content, 0, 0);
         let payload: Vec<u8> = (0..bytes).map(|at| (at * 31 / 7 % 251) as u8).collect();
         let mut writer = blobs.create(name).await.unwrap();
         // Pieces that fit neither chunks nor hops.
@@ -231,7 +229,7 @@ mod tests {
         }
 
         fn path(&self) -> PathBuf {
-            self.blobs.disk.directories.file(&self.name)
+            self.blobs.ground.directories.file(&self.name)
         }
     }
 

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use kheeper_model::ContentId;
-use rand::TryRngCore as _;
-use rand::rngs::OsRng;
+
+use crate::options::Randomness;
 
 /// The name of a blob: `20261122-<32 hex digits>.<part>.<16 hex digits>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,9 +20,9 @@ pub struct BlobName {
 
 impl BlobName {
     /// A name that was never used, in the shard that new blobs go to now.
-    pub(crate) fn random(content: ContentId, part: u32, shard: u8) -> Self {
+    pub(crate) fn random(randomness: &dyn Randomness, content: ContentId, part: u32, shard: u8) -> Self {
         let mut suffix = [0; 8];
-        OsRng.try_fill_bytes(&mut suffix).expect("the kernel's random source answers once the machine has booted");
+        randomness.fill(&mut suffix);
         suffix[0] = shard;
         Self { content, part, suffix }
     }
@@ -69,10 +69,11 @@ mod tests {
     use kheeper_model::Timestamp;
 
     use super::*;
+    use crate::options::SystemRandomness;
 
     #[test]
     fn a_name_round_trips_and_only_its_own_spelling_parses() {
-        let name = BlobName::random(ContentId::random(Timestamp::from_secs(1_700_000_000)), 12, 3);
+        let name = BlobName::random(&SystemRandomness, ContentId::random(Timestamp::from_secs(1_700_000_000)), 12, 3);
         let text = name.to_string();
         assert_eq!(text.parse(), Ok(name));
         assert!(text.starts_with("20231114-") && text.contains(".00012.03"));

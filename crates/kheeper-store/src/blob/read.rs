@@ -1,15 +1,13 @@
 //! Reading a blob: contiguous hops, each chunk verified before any of it is given out.
 
-use std::fs::File;
-use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rustix::buffer::spare_capacity;
 
 use super::format::{CHUNK_BYTES, CRC_BYTES, ChunkCrc, STORED_CHUNK_BYTES, chunk_offset};
 use super::{BlobReader, BlobSpan};
+use crate::disk::DiskFile;
 use crate::error::StoreError;
 
 /// Chunks of one disk hop: 1 MiB.
@@ -26,7 +24,7 @@ pub(crate) struct LocalReader {
 }
 
 pub(crate) struct OpenBlob {
-    pub(crate) file: File,
+    pub(crate) file: Box<dyn DiskFile>,
     pub(crate) span: BlobSpan,
     pub(crate) chunk_crc: ChunkCrc,
 }
@@ -89,10 +87,9 @@ impl OpenBlob {
         while buffer.len() < bytes {
             let at = offset + buffer.len() as u64;
             // The spare capacity may be larger than was asked for; what is read beyond is cut off below.
-            match rustix::io::pread(&self.file, spare_capacity(&mut buffer), at) {
-                Ok(0) => return Err(self.damaged("its file ends too early")),
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(StoreError::io("read a blob", io::Error::from(error))),
+            let read = self.file.read_at(&mut buffer, at).map_err(|error| StoreError::io("read a blob", error))?;
+            if read == 0 {
+                return Err(self.damaged("its file ends too early"));
             }
         }
         buffer.truncate(bytes);

@@ -1,9 +1,7 @@
 //! Writing a blob: bytes gather until they fill a disk hop, and one hop writes while the next gathers.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,18 +11,17 @@ use kheeper_model::Crc64Nvme;
 use tokio::task::JoinHandle;
 
 use super::format::{CHUNK_BYTES, ChunkCrc, header};
-use super::local::Disk;
+use super::local::Ground;
 use super::{BlobName, BlobSum, BlobWriter};
+use crate::disk::{Disk, DiskFile};
 use crate::error::StoreError;
 
 /// Bytes of one disk hop.
 const HOP_BYTES: usize = 1 << 20;
-/// Slices of one vectored write (Linux's `IOV_MAX` is 1024).
-const SLICES_MAX: usize = 1024;
 
 /// A blob that is being written to the local disk. Dropped before it is finished, it is removed.
 pub(crate) struct LocalWriter {
-    disk: Arc<Disk>,
+    ground: Arc<Ground>,
     name: BlobName,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
@@ -42,7 +39,8 @@ enum Writing {
 
 /// The file so far. Only touched on blocking threads.
 struct Progress {
-    file: Option<File>,
+    disk: Arc<dyn Disk>,
+    file: Option<Box<dyn DiskFile>>,
     path: PathBuf,
     chunk_crc: ChunkCrc,
     payload_crc: Digest,
@@ -55,10 +53,11 @@ struct Progress {
 }
 
 impl LocalWriter {
-    pub(crate) fn new(disk: Arc<Disk>, name: BlobName) -> Self {
+    pub(crate) fn new(ground: Arc<Ground>, name: BlobName) -> Self {
         let progress = Progress {
+            disk: Arc::clone(&ground.disk),
             file: None,
-            path: disk.directories.file(&name),
+            path: ground.directories.file(&name),
             chunk_crc: ChunkCrc::new(&name),
             payload_crc: Digest::new(CrcAlgorithm::Crc64Nvme),
             bytes: 0,
@@ -67,7 +66,7 @@ impl LocalWriter {
             chunks: 0,
         };
         let writing = Writing::Idle(Box::new(progress));
-        Self { disk, name, gathered: Vec::new(), gathered_bytes: 0, hops: 0, writing }
+        Self { ground, name, gathered: Vec::new(), gathered_bytes: 0, hops: 0, writing }
     }
 
     /// Waits for the hop that is under way, if one is.
@@ -87,11 +86,11 @@ impl LocalWriter {
         self.hops += 1;
         let batch = std::mem::take(&mut self.gathered);
         self.gathered_bytes = 0;
-        let (disk, name) = (Arc::clone(&self.disk), self.name);
-        let permit = self.disk.write_permit().await?;
+        let (ground, name) = (Arc::clone(&self.ground), self.name);
+        let permit = self.ground.write_permit().await?;
         self.writing = Writing::Hop(tokio::task::spawn_blocking(move || {
             let written =
-                progress.write(&disk, &name, &batch).and_then(|()| if last { progress.finish() } else { Ok(()) });
+                progress.write(&ground, &name, &batch).and_then(|()| if last { progress.finish() } else { Ok(()) });
             drop(permit);
             // A file that failed goes away with its progress: no commit was sent for it.
             written.map(|()| progress).map_err(|error| StoreError::io("write a blob", error))
@@ -112,13 +111,13 @@ impl BlobWriter for LocalWriter {
         // After an earlier hop the file has its name already: the directory is synced while the last bytes are.
         let named = self.hops > 0;
         self.start_hop(true).await?;
-        let disk = Arc::clone(&self.disk);
-        let directory = disk.directories.of(&self.name);
+        let ground = Arc::clone(&self.ground);
+        let directory = ground.directories.of(&self.name);
         let (progress, name_synced) = if named {
-            tokio::join!(self.idle(), disk.directory_sync.sync(directory))
+            tokio::join!(self.idle(), ground.directory_sync.sync(directory))
         } else {
             let progress = self.idle().await;
-            (progress, disk.directory_sync.sync(directory).await)
+            (progress, ground.directory_sync.sync(directory).await)
         };
         let mut progress = progress?;
         // Both the bytes and the name are durable, or this is an error.
@@ -138,13 +137,14 @@ impl BlobWriter for LocalWriter {
 
 /// A file to remove when dropped.
 struct Unkept {
-    _file: File,
+    disk: Arc<dyn Disk>,
+    _file: Box<dyn DiskFile>,
     path: PathBuf,
 }
 
 impl Drop for Unkept {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
+        if let Err(error) = self.disk.remove_file(&self.path) {
             tracing::warn!(%error, path = %self.path.display(), "failed to remove an unfinished blob; sweep will");
         }
     }
@@ -163,11 +163,11 @@ impl Drop for Progress {
 
 impl Progress {
     /// Writes a batch, with the CRC of each chunk that it completes. The first batch makes the file.
-    fn write(&mut self, disk: &Disk, name: &BlobName, batch: &[Bytes]) -> io::Result<()> {
+    fn write(&mut self, ground: &Ground, name: &BlobName, batch: &[Bytes]) -> io::Result<()> {
         let begun = self.file.is_some();
         let mut pieces = Pieces::default();
         if !begun {
-            self.file = Some(create(disk, name, &self.path)?);
+            self.file = Some(create(ground, name, &self.path)?);
             pieces.push_own(header(name).to_vec());
         }
         for bytes in batch {
@@ -186,7 +186,7 @@ impl Progress {
                 }
             }
         }
-        pieces.write_to(self.file.as_mut().ok_or_else(|| io::Error::other("no file"))?)
+        self.file.as_mut().ok_or_else(|| io::Error::other("no file"))?.write(&pieces.0)
     }
 
     /// Writes the last chunk's CRC, and makes the file durable.
@@ -196,10 +196,8 @@ impl Progress {
             self.close_chunk(&mut pieces);
         }
         let file = self.file.as_mut().ok_or_else(|| io::Error::other("no file"))?;
-        pieces.write_to(file)?;
-        file.sync_data()?;
-        // Nothing more is written; a blob that sweep has to remove is removed by its name.
-        Ok(())
+        file.write(&pieces.0)?;
+        file.sync()
     }
 
     fn close_chunk(&mut self, pieces: &mut Pieces) {
@@ -212,19 +210,19 @@ impl Progress {
     /// The file, if one was made and it is not to stay.
     fn take_unkept(&mut self) -> Option<Unkept> {
         let file = self.file.take()?;
-        (!self.kept).then(|| Unkept { _file: file, path: self.path.clone() })
+        (!self.kept).then(|| Unkept { disk: Arc::clone(&self.disk), _file: file, path: self.path.clone() })
     }
 }
 
 /// Makes the file; the day's directories too, if they are not there.
-fn create(disk: &Disk, name: &BlobName, path: &PathBuf) -> io::Result<File> {
-    let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    disk.directories.prepare(name.content.day)?;
+fn create(ground: &Ground, name: &BlobName, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+    let open = || ground.disk.create(path);
+    ground.directories.prepare(name.content.day)?;
     match open() {
         // The day was removed for being empty between the two steps.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            disk.directories.remove_empty(name.content.day);
-            disk.directories.prepare(name.content.day)?;
+            ground.directories.remove_empty(name.content.day);
+            ground.directories.prepare(name.content.day)?;
             open()
         }
         opened => opened,
@@ -242,21 +240,5 @@ impl Pieces {
 
     fn push_own(&mut self, piece: Vec<u8>) {
         self.0.push(Bytes::from(piece));
-    }
-
-    fn write_to(self, file: &mut File) -> io::Result<()> {
-        for pieces in self.0.chunks(SLICES_MAX) {
-            let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-            let mut rest = &mut slices[..];
-            while !rest.is_empty() {
-                match file.write_vectored(rest) {
-                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                    Ok(written) => IoSlice::advance_slices(&mut rest, written),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod failure;
 mod grant_read;
 mod grant_write;
 mod host_write;
+mod log;
 mod object_read;
 mod object_write;
 mod people_read;

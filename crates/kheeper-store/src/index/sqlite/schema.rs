@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::blob::directory;
 use crate::error::OpenError;
+use crate::failpoint::{self, Reached};
 
 /// The format this build writes, and the newest it reads.
 pub(crate) const FORMAT_VERSION: u32 = 2;
@@ -24,6 +25,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Opens the connection that writes; makes the tables in a new file, and brings an older one up to date, of which a copy
 /// is kept beside it.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    super::log::renew(path)?;
     let mut connection = Connection::open(path).map_err(index_error)?;
     prepare_writer(&mut connection, path)?;
     Ok(connection)
@@ -36,6 +38,9 @@ fn prepare_writer(connection: &mut Connection, path: &Path) -> Result<(), OpenEr
         return Err(OpenError::Index(format!("its file system cannot do write-ahead logging (got {journal})")));
     }
     apply_pragmas(connection, 64 * 1024).map_err(index_error)?;
+    if matches!(failpoint::reach("index.sync"), Ok(Reached::Skip)) {
+        connection.pragma_update(None, "synchronous", "OFF").map_err(index_error)?;
+    }
     let found: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(index_error)?;
     match found {
         FORMAT_VERSION => Ok(()),

@@ -15,6 +15,7 @@ use super::checkpoint::Checkpointer;
 use super::failure::{AfterFailure, batch_failed};
 use super::queue::{Job, Queue};
 use crate::error::{OpenError, StoreError};
+use crate::failpoint;
 use crate::index::{Change, Outcome};
 
 /// Changes that may wait for the writer before others wait to be queued.
@@ -101,6 +102,11 @@ struct Worker {
     refusal: Refusal,
 }
 
+/// What SQLite says when the log cannot be synced.
+fn sync_failed() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), None)
+}
+
 type Answered = (oneshot::Sender<Result<Outcome, StoreError>>, Result<Outcome, StoreError>);
 
 impl Worker {
@@ -165,7 +171,9 @@ impl Worker {
             answers.push((done, answer));
         }
         batch.finish().map_err(before_commit)?;
-        self.execute("COMMIT").map_err(|error| (error, true))
+        failpoint::reach("index.commit").map_err(|_| (sync_failed(), true))?;
+        self.execute("COMMIT").map_err(|error| (error, true))?;
+        failpoint::reach("index.committed").map(drop).map_err(|_| (sync_failed(), true))
     }
 
     fn after_failure(&self, (error, in_commit): (rusqlite::Error, bool)) -> StoreError {
