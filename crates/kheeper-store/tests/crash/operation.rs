@@ -203,6 +203,7 @@ impl World {
             attempt: attempt(chance),
             began: self.store.now(),
             source,
+            checksum: None,
             headers: None,
             precondition: Precondition::NONE,
         };
@@ -261,6 +262,8 @@ impl World {
             parts: vec![part.listed],
             attempt: attempt(chance),
             object_bytes: None,
+            checksum: None,
+            checksum_kind: None,
             precondition: Precondition::NONE,
         };
         let answer = self.host.complete_upload(request.clone()).await?;
