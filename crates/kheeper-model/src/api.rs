@@ -158,6 +158,53 @@ pub struct HostRecord {
     pub last_object_at: Option<Timestamp>,
     /// When its newest base backup was finished: wal-g's sentinel, barman's `backup.info`, or pgBackRest's manifest.
     pub last_base_backup_at: Option<Timestamp>,
+    /// Seconds for which overwritten and deleted versions are kept, as it is set.
+    #[serde(default)]
+    pub retention_secs: Option<u64>,
+    /// Seconds for which what is overwritten and deleted now is kept: more than what is set, for as long as the longer
+    /// window that was set before would have lasted.
+    #[serde(default)]
+    pub retention_in_force_secs: Option<u64>,
+    /// As of a time before this, versions may be missing that were there: they were purged.
+    #[serde(default)]
+    pub history_since: Option<Timestamp>,
+    /// Bytes that current, hidden and uploading ones together may be; none is no limit.
+    #[serde(default)]
+    pub quota_bytes: Option<u64>,
+    /// Whether what was written first stays: other bytes for a key are refused.
+    #[serde(default)]
+    pub no_overwrite: bool,
+}
+
+/// An object or a version, as `GET /-/api/v1/hosts/{org}/{host}/objects` lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectRecord {
+    /// Its key, `host/` included.
+    pub key: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its ETag, without quotes.
+    pub etag: String,
+    /// When its bytes were first committed.
+    pub last_modified: Timestamp,
+    /// Of a version: from when on it was current. Later than `last_modified` for one that was restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed_at: Option<Timestamp>,
+    /// Of a hidden version: until when it was current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden_at: Option<Timestamp>,
+    /// Of a hidden version: until when it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_until: Option<Timestamp>,
+}
+
+/// One page of objects or versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectsPage {
+    /// The objects, by key. A page of the past may hold few, or none, and yet not be the last.
+    pub objects: Vec<ObjectRecord>,
+    /// What to give as `after` for the next page; none on the last.
+    pub next: Option<String>,
 }
 
 /// `POST /-/api/v1/hosts`.

@@ -62,6 +62,10 @@ pub const DISCARD_BYTES_MAX: u64 = 16 * MIB;
 pub const DISCARD_SECS_MAX: u64 = 5;
 /// Seconds an overwritten or deleted version is kept, unless the namespace says otherwise: seven days.
 pub const RETENTION_SECS_DEFAULT: u64 = 7 * 24 * 3600;
+/// Seconds that a time must be past before anyone reads as of it: until then a commit of that time may still come.
+pub const AS_OF_SECS_MIN: u64 = 60;
+/// Keys that one page of a listing of the past looks at: a page may end short of its entries, and says where to go on.
+pub const PAST_KEYS_PER_PAGE_MAX: usize = 10_000;
 /// Seconds a completed upload's row is kept, so that a repeated Complete gets the same answer.
 pub const COMPLETED_UPLOAD_SECS: u64 = 24 * 3600;
 /// Seconds an upload may be without activity before it is reclaimed: seven days.

@@ -7,6 +7,7 @@
 //! refuses what it cannot honour by the one policy list in [`header`]. [`body`] decodes and verifies payloads, [`xml`]
 //! reads and writes documents, [`error`] holds every error code that a client can see.
 
+pub mod as_of;
 pub mod body;
 pub mod condition;
 pub mod cursor;

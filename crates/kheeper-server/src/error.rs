@@ -91,6 +91,9 @@ pub(crate) fn store_error(error: &StoreError) -> S3Error {
             return S3Error::new(Code::BadDigest)
                 .with_message(format!("The {algorithm} you specified did not match the calculated checksum."));
         }
+        StoreError::TimeNotPast(_) => {
+            return S3Error::new(Code::InvalidArgument).with_message(format!("{error}."));
+        }
         StoreError::Integrity(failure @ IntegrityFailure::Length { .. }) => {
             return S3Error::new(Code::IncompleteBody).with_message(format!("{failure}."));
         }

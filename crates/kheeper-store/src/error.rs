@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kheeper_model::limits::{GRANT_SECS_MAX, GRANTS_PER_HOST_MAX, GRANTS_PER_ORG_MAX};
-use kheeper_model::{ChecksumAlgorithm, ChecksumKind, GrantId, KeyId, Namespace, OrgName, UserId};
+use kheeper_model::{ChecksumAlgorithm, ChecksumKind, GrantId, KeyId, Namespace, OrgName, Timestamp, UserId};
 
 /// Why the store did not do as it was asked. Messages finish the sentence "failed to …".
 #[derive(Debug, Clone, thiserror::Error)]
@@ -115,6 +115,9 @@ pub enum StoreError {
     /// The bytes that arrived are not the bytes that were declared.
     #[error("{0}")]
     Integrity(IntegrityFailure),
+    /// A time to read as of that is not past by enough: a commit of that time may still come.
+    #[error("{0} is not a minute past yet")]
+    TimeNotPast(Timestamp),
     /// Too little free space to accept new bytes.
     #[error("the disk is full")]
     StorageFull,

@@ -1,4 +1,4 @@
-//! GET and HEAD: what is current, and its bytes, verified before they are given out.
+//! GET and HEAD: what is current, or was, and its bytes, verified before they are given out.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,6 +10,7 @@ use futures_core::Stream;
 use kheeper_model::{Checksum, ChecksumAlgorithm, ChecksumKind, Crc64Nvme, ObjectKey};
 use tokio::task::JoinHandle;
 
+use crate::as_of::AsOf;
 use crate::blob::{BlobReader, BlobSpan};
 use crate::error::{Denied, StoreError};
 use crate::index::{ContentBody, Segment};
@@ -22,6 +23,7 @@ use crate::store::Store;
 pub struct ReadStore {
     pub(crate) store: Store,
     pub(crate) scope: ReadScope,
+    pub(crate) as_of: AsOf,
 }
 
 /// An object that was found, with its bytes at hand.
@@ -35,8 +37,8 @@ pub struct ObjectHandle {
 }
 
 impl ReadStore {
-    pub(crate) fn new(store: Store, scope: ReadScope) -> Self {
-        Self { store, scope }
+    pub(crate) fn new(store: Store, scope: ReadScope, as_of: AsOf) -> Self {
+        Self { store, scope, as_of }
     }
 
     /// What may be read.
@@ -44,16 +46,16 @@ impl ReadStore {
         &self.scope
     }
 
-    /// The current object of a key. [`StoreError::NoSuchKey`] only if the index says that there is none.
+    /// The object of a key. [`StoreError::NoSuchKey`] only if the index says that there is none.
     pub async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError> {
         self.check_holds(key)?;
-        self.store.shared.index.object(self.scope.org(), key).await?.ok_or(StoreError::NoSuchKey)
+        self.store.shared.index.object(self.scope.org(), key, self.as_of).await?.ok_or(StoreError::NoSuchKey)
     }
 
-    /// The current object of a key, with its bytes at hand: they stay readable, also if it is overwritten meanwhile.
+    /// The object of a key, with its bytes at hand: they stay readable, also if it is overwritten meanwhile.
     pub async fn get(&self, key: &ObjectKey) -> Result<ObjectHandle, StoreError> {
         self.check_holds(key)?;
-        let found = self.store.shared.index.object_with_content(self.scope.org(), key).await?;
+        let found = self.store.shared.index.object_with_content(self.scope.org(), key, self.as_of).await?;
         let (meta, body, crc64nvme) = found.ok_or(StoreError::NoSuchKey)?;
         Ok(ObjectHandle { meta, store: self.store.clone(), body, crc64nvme })
     }

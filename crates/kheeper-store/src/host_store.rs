@@ -2,6 +2,7 @@
 
 use kheeper_model::{Namespace, NamespaceId, ObjectKey};
 
+use crate::as_of::AsOf;
 use crate::caller::Caller;
 use crate::error::{Denied, StoreError};
 use crate::get::ReadStore;
@@ -21,7 +22,7 @@ pub struct HostStore {
 impl HostStore {
     pub(crate) fn new(store: Store, caller: Caller, namespace: Namespace, namespace_id: NamespaceId) -> Self {
         let scope = ReadScope::Hosts(namespace.org.clone(), [namespace.host.clone()].into());
-        let reader = ReadStore::new(store.clone(), scope);
+        let reader = ReadStore::new(store.clone(), scope, AsOf::Now);
         Self { store, caller, namespace, namespace_id, reader }
     }
 

@@ -5,6 +5,7 @@
 //! order that makes this so, `index/mod.rs` and `blob/mod.rs` for the two traits behind it, and `sweep.rs` for how what
 //! nothing refers to goes away.
 
+mod as_of;
 pub mod blob;
 mod caller;
 mod control;
@@ -16,6 +17,7 @@ mod failpoint;
 mod fsck;
 mod get;
 mod grant;
+mod history;
 mod host_store;
 pub mod index;
 mod list;
@@ -36,6 +38,7 @@ mod upkeep;
 mod upload;
 mod usage;
 
+pub use as_of::AsOf;
 pub use caller::{
     Caller, CallerId, CallerRecord, CallerSubject, DeleteHost, HostCredential, NewJoinToken, NewKey, ReadGrant,
 };
@@ -46,7 +49,7 @@ pub use host_store::HostStore;
 pub use index::KeyOwner;
 pub use object::{
     CopyRequest, Deleted, ETagMatch, Integrity, ListEntry, ListPage, ListQuery, ListedObject, NewObject, ObjectMeta,
-    Precondition, Written,
+    Precondition, VersionCursor, VersionPage, VersionRecord, Written,
 };
 pub use options::{Background, FileSystemSpace, Randomness, Space, SpaceProbe, StoreOptions, SystemRandomness};
 pub use put::PutWriter;

@@ -8,7 +8,7 @@ use kheeper_model::{
 
 use crate::error::StoreError;
 
-/// A current object without its bytes.
+/// An object without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectMeta {
     /// Its key, `host/` included.
@@ -19,7 +19,7 @@ pub struct ObjectMeta {
     pub bytes: u64,
     /// Its ETag.
     pub etag: ETag,
-    /// When it was committed; later than every earlier version of the key.
+    /// When its bytes were first committed: for a version that was restored, when the version that it was restored from was.
     pub last_modified: Timestamp,
     /// The headers that are kept with it.
     pub headers: ObjectHeaders,
@@ -205,6 +205,43 @@ pub struct ListedObject {
     pub checksum: Option<(ChecksumAlgorithm, ChecksumKind)>,
     /// Its storage class, if it was given one.
     pub storage_class: Option<String>,
+}
+
+/// One page of the versions of a namespace, hidden ones included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VersionPage {
+    /// The versions, by key and then by time.
+    pub versions: Vec<VersionRecord>,
+    /// Where to go on; none on the last page.
+    pub next: Option<VersionCursor>,
+}
+
+/// Where a listing of versions goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionCursor {
+    /// The key of the last version that was listed.
+    pub key: ObjectKey,
+    /// When that version was committed.
+    pub committed_at: Timestamp,
+}
+
+/// A version, current or hidden.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRecord {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its ETag.
+    pub etag: ETag,
+    /// When its bytes were first committed: earlier than `committed_at` for one that was restored.
+    pub last_modified: Timestamp,
+    /// From when on it was current.
+    pub committed_at: Timestamp,
+    /// Until when it was; none for the current one.
+    pub hidden_at: Option<Timestamp>,
+    /// When sweep may take it, if it is hidden.
+    pub purge_after: Option<Timestamp>,
 }
 
 /// The state of a host from its three flags, the strongest first.

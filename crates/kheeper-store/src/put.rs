@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use kheeper_model::limits::{INLINE_BYTES_MAX, PART_BYTES_MAX, PUT_BYTES_MAX, REPLAY_BYTES_MAX};
 use kheeper_model::{ContentId, Crc64Nvme};
 
+use crate::as_of::AsOf;
 use crate::blob::{BlobName, BlobSum, BlobWriter};
 use crate::control::unexpected;
 use crate::error::{IntegrityFailure, StoreError};
@@ -51,7 +52,7 @@ impl HostStore {
         // A small body may be a replay of a write that was committed: only the commit knows the attempt.
         let may_be_replayed = object.length.is_some_and(|length| length <= REPLAY_BYTES_MAX as u64);
         if !object.precondition.is_none() && !may_be_replayed {
-            let current = self.store.shared.index.object(&self.namespace.org, &object.key).await?;
+            let current = self.store.shared.index.object(&self.namespace.org, &object.key, AsOf::Now).await?;
             object.precondition.check(current.as_ref().map(|current| &current.etag))?;
         }
         let length = object.length;

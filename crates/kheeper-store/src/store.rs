@@ -7,6 +7,7 @@ use kheeper_model::id::day_number;
 use kheeper_model::{Clock, ContentId, Namespace, NamespaceId, Timestamp};
 use tokio::task::JoinHandle;
 
+use crate::as_of::AsOf;
 use crate::blob::BlobStore;
 use crate::blob::local::ShardChoice;
 use crate::caller::Caller;
@@ -99,7 +100,12 @@ impl Store {
 
     /// Reads what lies in `scope`.
     pub fn read_store(&self, scope: ReadScope) -> ReadStore {
-        ReadStore::new(self.clone(), scope)
+        ReadStore::new(self.clone(), scope, AsOf::Now)
+    }
+
+    /// Reads what lay in `scope` at a time, as it was then. [`StoreError::TimeNotPast`] unless that is a minute ago.
+    pub fn read_store_at(&self, scope: ReadScope, at: Timestamp) -> Result<ReadStore, StoreError> {
+        Ok(ReadStore::new(self.clone(), scope, AsOf::past(at, self.now())?))
     }
 
     /// Whether the store can serve.

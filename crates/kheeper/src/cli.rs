@@ -15,6 +15,7 @@ use crate::commands::grants::GrantsCommand;
 use crate::commands::hosts::HostsCommand;
 use crate::commands::not_built::NotBuiltArgs;
 use crate::commands::object_proxy::ObjectProxyArgs;
+use crate::commands::objects::ObjectsCommand;
 use crate::commands::orgs::OrgsCommand;
 use crate::commands::usage::UsageArgs;
 use crate::commands::walg::WalgArgs;
@@ -91,8 +92,9 @@ pub(crate) enum Command {
     /// Let one host read another's backups for a time.
     #[command(subcommand)]
     Grants(GrantsCommand),
-    /// Objects and their history (not built yet).
-    Objects(NotBuiltArgs),
+    /// Objects and their history.
+    #[command(subcommand)]
+    Objects(ObjectsCommand),
     /// Who did what (not built yet).
     Audit(NotBuiltArgs),
     /// Set up PostgreSQL (not built yet).
@@ -175,7 +177,6 @@ mod tests {
             "grants delete grt_00000000000000000000000000000000",
             "usage",
             "objects list",
-            "objects restore",
             "audit",
             "setup postgres",
             "restore",

@@ -11,6 +11,7 @@ mod error;
 mod exit_code;
 mod output;
 mod recovery;
+mod when;
 
 use std::ffi::OsString;
 use std::panic;

@@ -52,13 +52,6 @@ pub struct ObjectPage {
 }
 
 impl ObjectPage {
-    /// The last key or common prefix of the page, which is the marker of the next one in a version 1 listing.
-    fn last_name(&self) -> Option<&str> {
-        let key = self.objects.last().map(|object| object.key.as_str());
-        let prefix = self.common_prefixes.last().map(String::as_str);
-        key.max(prefix)
-    }
-
     fn capacity(&self) -> usize {
         1024 + ENTRY_BYTES * (self.objects.len() + self.common_prefixes.len())
     }
@@ -95,10 +88,8 @@ pub fn list_objects_v1(request: &ListObjectsV1, page: &ObjectPage) -> Bytes {
     xml.text("Name", request.bucket.as_str());
     xml.text("Prefix", &encoding.apply(&request.prefix));
     xml.text("Marker", &encoding.apply(request.marker.as_deref().unwrap_or_default()));
-    if page.next.is_some()
-        && let Some(last) = page.last_name()
-    {
-        xml.text("NextMarker", &encoding.apply(last));
+    if let Some(next) = &page.next {
+        xml.text("NextMarker", &encoding.apply(&String::from_utf8_lossy(next)));
     }
     optional(&mut xml, "Delimiter", request.delimiter.as_deref(), encoding);
     xml.plain("MaxKeys", request.max_keys);

@@ -4,6 +4,7 @@ mod caller;
 mod grants;
 mod hosts;
 mod join;
+mod objects;
 mod orgs;
 mod problem;
 mod usage;
@@ -29,6 +30,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/orgs", get(orgs::list).post(orgs::create))
         .route("/hosts", get(hosts::list).post(hosts::create))
         .route("/hosts/{org}/{host}", get(hosts::get).merge(delete(hosts::delete)))
+        .route("/hosts/{org}/{host}/objects", get(objects::list))
         .route("/hosts/{org}/{host}/{action}", post(hosts::act))
         .route("/grants", get(grants::list).post(grants::create))
         .route("/grants/{org}/{id}", delete(grants::delete))

@@ -99,6 +99,7 @@ impl From<StoreError> for ProblemResponse {
             StoreError::HostState(state) => {
                 Self::conflict("wrong-state", format!("the host is {state}, and this does not apply to it"))
             }
+            StoreError::TimeNotPast(_) => Self::bad_request("time-not-past", error.to_string()),
             StoreError::Denied(why) => Self::denied(why.to_string()),
             StoreError::StorageFull => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage-full", "the server's disk is full")

@@ -30,13 +30,18 @@ pub(crate) enum Access {
     },
 }
 
-/// Decides. The answer is the same whether what was named exists or not.
+/// Decides. The answer is the same whether what was named exists or not. `at` is when the caller looks at, if not now.
 pub(crate) fn authorize(
     store: &Store,
     identity: &Identity,
     operation: &Operation,
     now: Timestamp,
+    at: Option<Timestamp>,
 ) -> Result<Access, S3Error> {
+    if at.is_some() && matches!(identity.record.subject, CallerSubject::Host { .. }) {
+        // Whoever took a host over must not learn what it has forgotten, nor mistake the past for what is there.
+        return Err(denied("a host sees what is current, and its owner sees its history"));
+    }
     let Some(bucket) = operation.bucket() else {
         return Ok(Access::Orgs(orgs(identity)));
     };
@@ -62,18 +67,18 @@ pub(crate) fn authorize(
         }
         Operation::ListObjectsV1(list) => {
             may_list(&scope, &list.prefix).map_err(|error| ended(identity, operation, now).unwrap_or(error))?;
-            Ok(Access::Read(store.read_store(scope)))
+            reader(store, scope, at).map(Access::Read)
         }
         Operation::ListObjectsV2(list) => {
             may_list(&scope, &list.prefix).map_err(|error| ended(identity, operation, now).unwrap_or(error))?;
-            Ok(Access::Read(store.read_store(scope)))
+            reader(store, scope, at).map(Access::Read)
         }
         Operation::GetObject(_)
         | Operation::HeadObject(_)
         | Operation::GetObjectAttributes(_)
         | Operation::GetObjectTagging(_) => {
             holds(&scope, operation.key()).map_err(|error| ended(identity, operation, now).unwrap_or(error))?;
-            Ok(Access::Read(store.read_store(scope)))
+            reader(store, scope, at).map(Access::Read)
         }
         Operation::CopyObject(_) | Operation::UploadPartCopy(_) => {
             let target = writer(store, identity)?;
@@ -171,6 +176,14 @@ pub(crate) fn grant_for<'a>(identity: &'a Identity, operation: &Operation) -> Op
 fn ended(identity: &Identity, operation: &Operation, now: Timestamp) -> Option<S3Error> {
     let grant = grant_for(identity, operation).filter(|grant| grant.ends_at <= now)?;
     Some(denied(&format!("the grant to read {} ended at {}", grant.host, grant.ends_at)))
+}
+
+/// What lies in the scope, now or as of a time.
+fn reader(store: &Store, scope: ReadScope, at: Option<Timestamp>) -> Result<ReadStore, S3Error> {
+    match at {
+        None => Ok(store.read_store(scope)),
+        Some(at) => store.read_store_at(scope, at).map_err(|error| store_error(&error)),
+    }
 }
 
 /// The caller's own namespace, to write to.

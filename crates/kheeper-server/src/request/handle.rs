@@ -9,7 +9,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use kheeper_model::AttemptId;
-use kheeper_s3::{Operation, S3Error};
+use kheeper_s3::{Operation, S3Error, as_of};
 use tower::ServiceExt as _;
 
 use super::admit::admit;
@@ -79,7 +79,7 @@ async fn object(app: &Arc<App>, head: &Parts, body: &mut RequestBody) -> Result<
     let identity = authenticate(app, &head.headers).await?;
     let now = app.clock.now();
     let operation = parsed.map_err(|error| explain(&identity, head.uri.path(), now, error))?;
-    let access = authorize(&app.store, &identity, &operation, now)?;
+    let access = authorize(&app.store, &identity, &operation, now, as_of::parse(&head.headers)?)?;
     let grant = grant_for(&identity, &operation).cloned();
     let permit = admit(&app.requests, &operation, &head.headers)?;
     let (name, class) = (operation.name(), operation.class());

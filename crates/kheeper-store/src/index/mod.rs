@@ -26,12 +26,14 @@ pub use content::{ContentBody, Manifest, Segment};
 pub(crate) use read::successor;
 pub use read::{
     BlobRefPage, ContentPage, ContentRow, Ledger, LedgerAudit, ListPlan, NamespaceAudit, Range, SweepState,
+    VersionQuery,
 };
 
+use crate::as_of::AsOf;
 use crate::blob::BlobName;
 use crate::caller::{CallerId, CallerRecord};
 use crate::error::StoreError;
-use crate::object::{ListPage, ObjectMeta};
+use crate::object::{ListPage, ObjectMeta, VersionPage};
 use crate::upload::{PartPage, UploadPage, UploadQuery};
 use crate::usage::Month;
 
@@ -43,18 +45,22 @@ pub trait Index: Send + Sync + 'static {
     /// [`StoreError::Unavailable`] leaves open whether the change was made; every other error says that it was not.
     async fn commit(&self, change: Change) -> Result<Outcome, StoreError>;
 
-    /// The current object of a key.
-    async fn object(&self, org: &OrgName, key: &ObjectKey) -> Result<Option<ObjectMeta>, StoreError>;
-    /// The current object of a key, where its bytes are, and their CRC.
+    /// The object that a key has, or had.
+    async fn object(&self, org: &OrgName, key: &ObjectKey, as_of: AsOf) -> Result<Option<ObjectMeta>, StoreError>;
+    /// The object that a key has, or had, where its bytes are, and their CRC.
     async fn object_with_content(
         &self,
         org: &OrgName,
         key: &ObjectKey,
+        as_of: AsOf,
     ) -> Result<Option<(ObjectMeta, ContentBody, Crc64Nvme)>, StoreError>;
     /// The checksums of a content's parts, in the order of its bytes; none where its upload named no algorithm.
     async fn part_checksums(&self, content: &ContentId) -> Result<Option<Vec<Checksum>>, StoreError>;
-    /// One page of current objects. Its cost follows the page, not the bucket.
+    /// One page of objects. Its cost follows the page, not the bucket; of the past, also the keys that it looks at, of which
+    /// there is a bound: then the page ends there.
     async fn list(&self, plan: ListPlan) -> Result<ListPage, StoreError>;
+    /// One page of versions, current and hidden.
+    async fn versions(&self, query: VersionQuery) -> Result<VersionPage, StoreError>;
     /// One page of an upload's parts.
     async fn parts(
         &self,

@@ -3,13 +3,17 @@
 use kheeper_model::{ContentId, Namespace, OrgName, Timestamp};
 
 use super::content::ContentBody;
+use crate::as_of::AsOf;
 use crate::blob::BlobName;
+use crate::object::VersionCursor;
 
 /// A listing, with the key ranges that the caller may see.
 #[derive(Debug, Clone)]
 pub struct ListPlan {
     /// The bucket.
     pub org: OrgName,
+    /// When.
+    pub as_of: AsOf,
     /// The ranges to list, ascending and apart. All of them begin with the prefix.
     pub ranges: Vec<Range>,
     /// Bytes of the prefix: where the search for the delimiter begins.
@@ -44,6 +48,19 @@ pub(crate) fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut next = prefix[..=last].to_vec();
     next[last] += 1;
     Some(next)
+}
+
+/// Which versions to list.
+#[derive(Debug, Clone)]
+pub struct VersionQuery {
+    /// The bucket.
+    pub org: OrgName,
+    /// Their keys.
+    pub range: Range,
+    /// Go on after this one.
+    pub after: Option<VersionCursor>,
+    /// Versions, at most.
+    pub max: usize,
 }
 
 /// Stored bytes and objects of one namespace.

@@ -5,5 +5,6 @@
 mod contract;
 mod fixture;
 mod formats;
+mod history_model;
 mod list_model;
 mod reopen;

@@ -96,6 +96,11 @@ mod tests {
             uploading_bytes: 0,
             last_object_at: object_hours.map(ago),
             last_base_backup_at: base_backup_hours.map(ago),
+            retention_secs: Some(7 * 24 * HOUR),
+            retention_in_force_secs: Some(7 * 24 * HOUR),
+            history_since: None,
+            quota_bytes: None,
+            no_overwrite: false,
         }
     }
 

@@ -14,6 +14,8 @@ mod hosts_list;
 mod hosts_me;
 pub(crate) mod not_built;
 pub(crate) mod object_proxy;
+pub(crate) mod objects;
+mod objects_list;
 pub(crate) mod orgs;
 mod status;
 mod tls_dir;
@@ -46,7 +48,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Usage(args) => block_on(usage::run(args, &global)),
         Command::Completions(args) => completions::run(&args),
         Command::Grants(command) => block_on(grants::run(command, &global)),
-        Command::Objects(args) => not_built::run("objects", &args),
+        Command::Objects(command) => objects::run(command, &global),
         Command::Audit(args) => not_built::run("audit", &args),
         Command::Setup(args) => not_built::run("setup", &args),
         Command::Restore(args) => not_built::run("restore", &args),

@@ -1,13 +1,13 @@
 //! Hosts and their namespaces.
 
 use kheeper_model::api::{HostState, Joined, KeyState};
-use kheeper_model::{HostId, Namespace, NamespaceId};
+use kheeper_model::{HostId, Namespace, NamespaceId, Timestamp};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::authorize::{HostRow, REVOKED};
 use super::batch::{Batch, ChangeError};
-use super::people_read;
-use super::rows::{RowExt as _, int};
+use super::rows::{RowExt as _, int, uint};
+use super::{people_read, retention};
 use crate::caller::{Caller, CallerId, DeleteHost, HostCredential, NewJoinToken, NewKey};
 use crate::error::{Denied, StoreError};
 use crate::index::{HostChange, Outcome};
@@ -78,9 +78,11 @@ impl Batch<'_> {
             return Err(StoreError::NameTaken.into());
         }
         let namespace_no = self.connection.last_insert_rowid();
-        self.connection
-            .prepare_cached("INSERT INTO retention (namespace_no, set_at, secs) VALUES (?1, ?2, ?3)")?
-            .execute(params![namespace_no, now, int(self.retention_secs)])?;
+        let secs: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT retention_secs FROM org WHERE org_no = ?1")?
+            .query_row([org_no], |row| row.get(0))?;
+        retention::set(self.connection, namespace_no, secs.map_or(self.retention_secs, uint), self.now)?;
         let host_id = HostId::random();
         self.connection
             .prepare_cached("INSERT INTO host (host_id, namespace_no, created_at) VALUES (?1, ?2, ?3)")?
@@ -180,13 +182,13 @@ impl Batch<'_> {
         let ledger = self.ledger(host.namespace_no)?;
         if mode == DeleteHost::IfEmpty && ledger.objects > 0 {
             let newest = people_read::newest_object(self.connection, host.org_no, namespace)?;
-            let [objects, bytes] = [ledger.objects, ledger.current_bytes].map(super::rows::uint);
+            let [objects, bytes] = [ledger.objects, ledger.current_bytes].map(uint);
             return Err(StoreError::HostHasBackups { objects, bytes, newest }.into());
         }
         let purge_after = self.purge_after(host.namespace_no, self.now)?;
         self.connection
             .prepare_cached("UPDATE namespace SET deleted_at = ?2, purge_after = ?3 WHERE namespace_no = ?1")?
-            .execute(params![host.namespace_no, self.now.as_millis(), purge_after.as_millis()])?;
+            .execute(params![host.namespace_no, self.now.as_millis(), purge_after.map(Timestamp::as_millis)])?;
         self.bump_auth_epoch()?;
         self.host_outcome(namespace)
     }
@@ -205,17 +207,7 @@ impl Batch<'_> {
 
     fn set_retention(&self, caller: &Caller, namespace: &Namespace, secs: u64) -> Result<Outcome, ChangeError> {
         let host = self.owned_host(caller, namespace)?;
-        let latest: i64 = self
-            .connection
-            .prepare_cached("SELECT max(set_at) FROM retention WHERE namespace_no = ?1")?
-            .query_row([host.namespace_no], |row| row.get(0))?;
-        let set_at = self.now.as_millis().max(latest + 1);
-        self.connection
-            .prepare_cached("UPDATE retention SET replaced_at = ?2 WHERE namespace_no = ?1 AND replaced_at IS NULL")?
-            .execute(params![host.namespace_no, set_at])?;
-        self.connection
-            .prepare_cached("INSERT INTO retention (namespace_no, set_at, secs) VALUES (?1, ?2, ?3)")?
-            .execute(params![host.namespace_no, set_at, int(secs)])?;
+        retention::set(self.connection, host.namespace_no, secs, self.now)?;
         self.host_outcome(namespace)
     }
 
@@ -226,7 +218,7 @@ impl Batch<'_> {
     }
 
     fn host_outcome(&self, namespace: &Namespace) -> Result<Outcome, ChangeError> {
-        let host = people_read::host(self.connection, namespace)?;
+        let host = people_read::host(self.connection, namespace, self.now)?;
         Ok(Outcome::Host(Box::new(host.ok_or_else(|| StoreError::NoSuchHost(namespace.clone()))?)))
     }
 }

@@ -8,6 +8,7 @@ mod checkpoint;
 mod failure;
 mod grant_read;
 mod grant_write;
+mod history_read;
 mod host_write;
 mod log;
 mod object_read;
@@ -16,6 +17,7 @@ mod people_read;
 mod people_write;
 mod queue;
 mod readers;
+mod retention;
 mod rows;
 pub(crate) mod schema;
 mod sweep_read;
@@ -40,11 +42,14 @@ use self::checkpoint::Checkpointer;
 use self::object_read::ListError;
 use self::readers::Readers;
 use self::writer::Writer;
-use super::{BlobRefPage, Change, ContentBody, ContentPage, Index, LedgerAudit, ListPlan, Outcome, SweepState};
+use super::{
+    BlobRefPage, Change, ContentBody, ContentPage, Index, LedgerAudit, ListPlan, Outcome, SweepState, VersionQuery,
+};
+use crate::as_of::AsOf;
 use crate::blob::BlobName;
 use crate::caller::{CallerId, CallerRecord};
 use crate::error::{OpenError, StoreError};
-use crate::object::{ListPage, ObjectMeta};
+use crate::object::{ListPage, ObjectMeta, VersionPage};
 use crate::upload::{PartPage, UploadPage, UploadQuery};
 use crate::usage::Month;
 
@@ -91,21 +96,22 @@ impl Index for SqliteIndex {
         self.writer.commit(change).await
     }
 
-    async fn object(&self, org: &OrgName, key: &ObjectKey) -> Result<Option<ObjectMeta>, StoreError> {
+    async fn object(&self, org: &OrgName, key: &ObjectKey, as_of: AsOf) -> Result<Option<ObjectMeta>, StoreError> {
         let (org, key) = (org.clone(), key.clone());
-        self.readers.read(move |connection| object_read::object(connection, &org, &key)).await
+        self.readers.read(move |connection| object_read::object(connection, &org, &key, as_of)).await
     }
 
     async fn object_with_content(
         &self,
         org: &OrgName,
         key: &ObjectKey,
+        as_of: AsOf,
     ) -> Result<Option<(ObjectMeta, ContentBody, Crc64Nvme)>, StoreError> {
         let (org, key) = (org.clone(), key.clone());
         let found = self.readers.read(move |connection| {
             // One view for both rows: between two, sweep could take the content.
             let view = connection.transaction()?;
-            let Some(meta) = object_read::object(&view, &org, &key)? else { return Ok(None) };
+            let Some(meta) = object_read::object(&view, &org, &key, as_of)? else { return Ok(None) };
             let body = object_read::content_body(&view, &meta.content)?;
             Ok(Some((meta, body)))
         });
@@ -131,6 +137,10 @@ impl Index for SqliteIndex {
             Err(ListError::Index(error)) => Err(error),
         });
         listed.await?
+    }
+
+    async fn versions(&self, query: VersionQuery) -> Result<VersionPage, StoreError> {
+        self.readers.read(move |connection| history_read::versions(connection, &query)).await
     }
 
     async fn parts(
@@ -186,8 +196,8 @@ impl Index for SqliteIndex {
     }
 
     async fn hosts(&self, org: &OrgName) -> Result<Vec<HostRecord>, StoreError> {
-        let org = org.clone();
-        self.readers.read(move |connection| people_read::hosts(connection, &org)).await
+        let (org, now) = (org.clone(), self.clock.now());
+        self.readers.read(move |connection| people_read::hosts(connection, &org, now)).await
     }
 
     async fn grants(&self, org: &OrgName) -> Result<Vec<GrantRecord>, StoreError> {
@@ -196,8 +206,8 @@ impl Index for SqliteIndex {
     }
 
     async fn host(&self, namespace: &Namespace) -> Result<Option<HostRecord>, StoreError> {
-        let namespace = namespace.clone();
-        self.readers.read(move |connection| people_read::host(connection, &namespace)).await
+        let (namespace, now) = (namespace.clone(), self.clock.now());
+        self.readers.read(move |connection| people_read::host(connection, &namespace, now)).await
     }
 
     async fn usage(

@@ -1,37 +1,50 @@
-//! What is current: one object, its content, and listings.
+//! What is current, or was: one object, its content, and listings.
 
 use bytes::Bytes;
 use kheeper_model::{Checksum, ChecksumAlgorithm, ContentId, Crc64Nvme, ObjectKey, OrgName};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::history_read;
 use super::rows::{RowExt as _, content_bytes};
+use crate::as_of::AsOf;
 use crate::error::StoreError;
 use crate::index::{ContentBody, ListPlan, Manifest, successor};
 use crate::multipart_checksum;
 use crate::object::{ListEntry, ListPage, ListedObject, ObjectMeta};
 
 const SELECT_OBJECT: &str = "
-    SELECT n.namespace_id, j.bytes, j.etag, j.committed_at, j.headers, j.checksum, j.part_count, j.content_id
+    SELECT n.namespace_id, j.bytes, j.etag, coalesce(j.modified_at, j.committed_at), j.headers, j.checksum, j.part_count, j.content_id
     FROM org o JOIN object j USING (org_no) JOIN namespace n USING (namespace_no)
     WHERE o.name = ?1 AND j.key = ?2";
 
-pub(super) fn object(connection: &Connection, org: &OrgName, key: &ObjectKey) -> rusqlite::Result<Option<ObjectMeta>> {
-    connection
-        .prepare_cached(SELECT_OBJECT)?
-        .query_row(params![org.as_str(), key.as_bytes()], |row| {
-            Ok(ObjectMeta {
-                key: key.clone(),
-                namespace_id: row.parsed(0)?,
-                bytes: row.number(1)?,
-                etag: row.etag(2)?,
-                last_modified: row.time(3)?,
-                headers: row.headers(4)?,
-                checksum: row.checksum(5)?,
-                part_count: row.get(6)?,
-                content: row.content(7)?,
-            })
-        })
-        .optional()
+pub(super) fn object(
+    connection: &Connection,
+    org: &OrgName,
+    key: &ObjectKey,
+    as_of: AsOf,
+) -> rusqlite::Result<Option<ObjectMeta>> {
+    match as_of {
+        AsOf::Now => connection
+            .prepare_cached(SELECT_OBJECT)?
+            .query_row(params![org.as_str(), key.as_bytes()], |row| read_meta(row, key))
+            .optional(),
+        AsOf::Past(at) => history_read::object(connection, org, key, at),
+    }
+}
+
+/// An object from eight columns: namespace id, bytes, ETag, last modified, headers, checksum, parts, content.
+pub(super) fn read_meta(row: &Row<'_>, key: &ObjectKey) -> rusqlite::Result<ObjectMeta> {
+    Ok(ObjectMeta {
+        key: key.clone(),
+        namespace_id: row.parsed(0)?,
+        bytes: row.number(1)?,
+        etag: row.etag(2)?,
+        last_modified: row.time(3)?,
+        headers: row.headers(4)?,
+        checksum: row.checksum(5)?,
+        part_count: row.get(6)?,
+        content: row.content(7)?,
+    })
 }
 
 /// Where a content's bytes are, and their CRC; `None` if the content is not there, or is an upload that is not complete.
@@ -87,13 +100,22 @@ pub(super) fn list(connection: &Connection, plan: &ListPlan) -> Result<ListPage,
 
     let mut page = ListPage::default();
     let mut last = Vec::new();
+    let mut looked_at = 0;
     for range in &plan.ranges {
         let mut start = range.start.clone().max(from.clone());
         loop {
             if range.end.as_ref().is_some_and(|end| start >= *end) {
                 break;
             }
-            match list_run(connection, plan, org_no, &start, range.end.as_deref(), &mut page, &mut last)? {
+            let end = range.end.as_deref();
+            let run = match plan.as_of {
+                AsOf::Now => list_run(connection, plan, org_no, &start, end, &mut page, &mut last)?,
+                AsOf::Past(at) => {
+                    let past = history_read::Past { connection, org_no, at, looked_at: &mut looked_at };
+                    past.list_run(plan, &start, end, &mut page, &mut last)?
+                }
+            };
+            match run {
                 Run::Ended => break,
                 Run::Full => {
                     page.next = Some(last);
@@ -110,7 +132,7 @@ pub(super) fn list(connection: &Connection, plan: &ListPlan) -> Result<ListPage,
 }
 
 /// How a run over neighbouring keys ended.
-enum Run {
+pub(super) enum Run {
     /// At the end of the range.
     Ended,
     /// There is more than the page holds.
@@ -143,10 +165,10 @@ fn list_run(
 ) -> Result<Run, ListError> {
     // Two statements, so that each is a plain search of the key's order.
     let mut statement = connection.prepare_cached(if end.is_some() {
-        "SELECT key, bytes, etag, committed_at, checksum, headers FROM object
+        "SELECT key, bytes, etag, coalesce(modified_at, committed_at), checksum, headers FROM object
          WHERE org_no = ?1 AND key >= ?2 AND key < ?3 ORDER BY key"
     } else {
-        "SELECT key, bytes, etag, committed_at, checksum, headers FROM object
+        "SELECT key, bytes, etag, coalesce(modified_at, committed_at), checksum, headers FROM object
          WHERE org_no = ?1 AND key >= ?2 ORDER BY key"
     })?;
     let mut rows = match end {
@@ -159,25 +181,25 @@ fn list_run(
         }
         let key = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
         if let Some(common) = plan.common_prefix(key) {
-            let common = common.to_vec();
-            let text = String::from_utf8(common.clone())
-                .map_err(|_| ListError::Row(StoreError::internal("a delimiter that splits a character")))?;
-            page.entries.push(ListEntry::CommonPrefix(text));
-            last.clone_from(&common);
-            return Ok(Run::Prefix(common));
+            return list_prefix(common.to_vec(), page, last);
         }
         last.clear();
         last.extend_from_slice(key);
-        page.entries.push(ListEntry::Object(ListedObject {
-            key: row.key(0)?,
-            bytes: row.number(1)?,
-            etag: row.etag(2)?,
-            last_modified: row.time(3)?,
-            checksum: row.checksum(4)?.map(|checksum| (checksum.algorithm, checksum.kind)),
-            storage_class: storage_class(row)?,
-        }));
+        page.entries.push(ListEntry::Object(read_listed(row)?));
     }
     Ok(Run::Ended)
+}
+
+/// A listed object from six columns: key, bytes, ETag, last modified, checksum, headers.
+pub(super) fn read_listed(row: &Row<'_>) -> rusqlite::Result<ListedObject> {
+    Ok(ListedObject {
+        key: row.key(0)?,
+        bytes: row.number(1)?,
+        etag: row.etag(2)?,
+        last_modified: row.time(3)?,
+        checksum: row.checksum(4)?.map(|checksum| (checksum.algorithm, checksum.kind)),
+        storage_class: storage_class(row)?,
+    })
 }
 
 /// The storage class among the headers of a listed row, which are read only where they hold one: few do.
@@ -187,6 +209,15 @@ fn storage_class(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
         return Ok(None);
     }
     Ok(row.headers(5)?.get(NAME).map(str::to_owned))
+}
+
+/// Lists a common prefix, which is then stepped over.
+pub(super) fn list_prefix(common: Vec<u8>, page: &mut ListPage, last: &mut Vec<u8>) -> Result<Run, ListError> {
+    let text = String::from_utf8(common.clone())
+        .map_err(|_| ListError::Row(StoreError::internal("a delimiter that splits a character")))?;
+    page.entries.push(ListEntry::CommonPrefix(text));
+    last.clone_from(&common);
+    Ok(Run::Prefix(common))
 }
 
 impl ListPlan {
@@ -206,7 +237,7 @@ impl ListPlan {
     }
 
     /// The common prefix that a key is rolled up into.
-    fn common_prefix<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
+    pub(super) fn common_prefix<'k>(&self, key: &'k [u8]) -> Option<&'k [u8]> {
         let delimiter = self.delimiter.as_deref()?;
         let rest = key.get(self.prefix_bytes..)?;
         let at = rest.windows(delimiter.len()).position(|window| window == delimiter)?;

@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::attempt::{Answer, Fingerprint};
 use super::authorize::Writer;
 use super::batch::{Batch, ChangeError};
-use super::rows::{RowExt as _, content_bytes, crc_bits, int, json, uint};
+use super::retention;
+use super::rows::{RowExt as _, content_bytes, crc_bits, int, json};
 use crate::error::StoreError;
 use crate::index::{ContentBody, CopyObject, DeleteObjects, Ledger, Outcome, PutObject, TagObject};
 use crate::object::{Precondition, Written};
@@ -225,7 +226,14 @@ impl Batch<'_> {
                 "UPDATE version SET hidden_at = ?4, hidden_by = ?5, purge_after = ?6
                  WHERE org_no = ?1 AND key = ?2 AND committed_at = ?3 AND hidden_at IS NULL",
             )?
-            .execute(params![org_no, key, committed_at, hidden_at.as_millis(), hidden_by, purge_after.as_millis()])?;
+            .execute(params![
+                org_no,
+                key,
+                committed_at,
+                hidden_at.as_millis(),
+                hidden_by,
+                purge_after.map(Timestamp::as_millis)
+            ])?;
         if hidden != 1 {
             return Err(StoreError::internal("an object without its version").into());
         }
@@ -240,16 +248,10 @@ impl Batch<'_> {
     }
 
     /// Until when what is hidden now is kept: by the largest window that was set during the last old window.
-    pub(super) fn purge_after(&self, namespace_no: i64, hidden_at: Timestamp) -> rusqlite::Result<Timestamp> {
-        let secs: Option<i64> = self
-            .connection
-            .prepare_cached(
-                "SELECT max(secs) FROM retention
-                 WHERE namespace_no = ?1 AND (replaced_at IS NULL OR replaced_at + secs * 1000 > ?2)",
-            )?
-            .query_row(params![namespace_no, self.now.as_millis()], |row| row.get(0))?;
-        // A namespace whose windows cannot be read keeps everything for as long as the default says.
-        Ok(hidden_at.plus_secs(secs.map_or(self.retention_secs, uint)))
+    /// None is for ever: what of a window that cannot be read.
+    pub(super) fn purge_after(&self, namespace_no: i64, hidden_at: Timestamp) -> rusqlite::Result<Option<Timestamp>> {
+        let window = retention::window(self.connection, namespace_no, self.now)?;
+        Ok(window.map(|window| hidden_at.plus_secs(window.in_force_secs)))
     }
 
     pub(super) fn check_quota(&self, writer: &Writer, more_bytes: u64) -> Result<(), ChangeError> {
@@ -304,7 +306,7 @@ fn insert_version(
     writer: &Writer,
     version: &NewVersion,
     committed_at: Timestamp,
-    hidden: Option<(Timestamp, Timestamp)>,
+    hidden: Option<(Timestamp, Option<Timestamp>)>,
 ) -> Result<(), ChangeError> {
     connection
         .prepare_cached(
@@ -318,7 +320,7 @@ fn insert_version(
             committed_at.as_millis(),
             hidden.map(|(hidden_at, _)| hidden_at.as_millis()),
             hidden.map(|_| version.attempt.0),
-            hidden.map(|(_, purge_after)| purge_after.as_millis()),
+            hidden.and_then(|(_, purge_after)| purge_after.map(Timestamp::as_millis)),
             writer.namespace_no,
             version.attempt.0,
             content_bytes(&version.content),

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::authorize::{ACTIVE, PENDING};
 use super::rows::{RowExt as _, uint};
-use super::{grant_read, usage_read};
+use super::{grant_read, retention, usage_read};
 use crate::caller::{CallerId, CallerRecord, CallerSubject};
 use crate::index::Range;
 use crate::object::host_state;
@@ -139,7 +139,7 @@ pub(super) fn orgs_of(connection: &Connection, user: &UserId) -> rusqlite::Resul
     owned_orgs(connection, user)?.iter().filter_map(|name| org(connection, name).transpose()).collect()
 }
 
-pub(super) fn hosts(connection: &Connection, org: &OrgName) -> rusqlite::Result<Vec<HostRecord>> {
+pub(super) fn hosts(connection: &Connection, org: &OrgName, now: Timestamp) -> rusqlite::Result<Vec<HostRecord>> {
     let names: Vec<Namespace> = connection
         .prepare_cached(
             "SELECT n.host FROM namespace n JOIN org o USING (org_no)
@@ -147,15 +147,20 @@ pub(super) fn hosts(connection: &Connection, org: &OrgName) -> rusqlite::Result<
         )?
         .query_map([org.as_str()], |row| Ok(Namespace { org: org.clone(), host: row.parsed(0)? }))?
         .collect::<rusqlite::Result<_>>()?;
-    names.iter().filter_map(|namespace| host(connection, namespace).transpose()).collect()
+    names.iter().filter_map(|namespace| host(connection, namespace, now).transpose()).collect()
 }
 
-pub(super) fn host(connection: &Connection, namespace: &Namespace) -> rusqlite::Result<Option<HostRecord>> {
+pub(super) fn host(
+    connection: &Connection,
+    namespace: &Namespace,
+    now: Timestamp,
+) -> rusqlite::Result<Option<HostRecord>> {
     let found = connection
         .prepare_cached(
             "SELECT h.host_id, n.namespace_id, n.deleted_at IS NOT NULL, h.disabled, h.joined, h.read_only,
                     h.created_at, n.last_object_at, n.namespace_no,
-                    (SELECT max(committed_at) FROM base_backup b WHERE b.namespace_no = n.namespace_no)
+                    (SELECT max(committed_at) FROM base_backup b WHERE b.namespace_no = n.namespace_no),
+                    n.history_since, n.quota_bytes, n.no_overwrite
              FROM org o JOIN namespace n USING (org_no) JOIN host h USING (namespace_no)
              WHERE o.name = ?1 AND n.host = ?2 AND n.released_at IS NULL",
         )?
@@ -174,13 +179,21 @@ pub(super) fn host(connection: &Connection, namespace: &Namespace) -> rusqlite::
                 uploading_bytes: 0,
                 last_object_at: row.time_if_any(7)?,
                 last_base_backup_at: row.time_if_any(9)?,
+                retention_secs: None,
+                retention_in_force_secs: None,
+                history_since: row.time_if_any(10)?,
+                quota_bytes: row.get::<_, Option<i64>>(11)?.map(uint),
+                no_overwrite: row.get(12)?,
             };
             Ok((record, row.get::<_, i64>(8)?))
         })
         .optional()?;
     let Some((record, namespace_no)) = found else { return Ok(None) };
     let ledger = usage_read::ledger(connection, namespace_no)?;
+    let window = retention::window(connection, namespace_no, now)?;
     Ok(Some(HostRecord {
+        retention_secs: window.map(|window| window.set_secs),
+        retention_in_force_secs: window.map(|window| window.in_force_secs),
         keys: keys_of(connection, record.id.as_str())?,
         objects: uint(ledger.objects),
         current_bytes: uint(ledger.current_bytes),

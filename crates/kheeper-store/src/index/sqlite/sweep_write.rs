@@ -1,5 +1,7 @@
 //! Removing what nothing refers to. Each change is bounded, and checks that its lease still holds.
 
+use std::collections::BTreeMap;
+
 use kheeper_model::limits::{COMPLETED_UPLOAD_SECS, UPLOAD_IDLE_SECS_MAX};
 use kheeper_model::{ContentId, Namespace};
 use rusqlite::{OptionalExtension as _, params};
@@ -13,6 +15,17 @@ use crate::index::{Lease, LeaseName, Ledger, Outcome, Range, SweepChange};
 
 /// What hides the objects of a namespace whose window is over.
 const HIDDEN_BY_CLOSING: [u8; 16] = [0; 16];
+
+/// A hidden version whose time is over.
+struct DueVersion {
+    org_no: i64,
+    key: Vec<u8>,
+    committed_at: i64,
+    namespace_no: i64,
+    content: ContentId,
+    bytes: i64,
+    hidden_at: i64,
+}
 
 impl LeaseName {
     fn as_str(self) -> &'static str {
@@ -89,22 +102,43 @@ impl Batch<'_> {
     }
 
     fn purge_versions(&mut self, max: u64) -> Result<u64, ChangeError> {
-        let due: Vec<(i64, Vec<u8>, i64, i64, ContentId, i64)> = self
+        let due: Vec<DueVersion> = self
             .connection
             .prepare_cached(
-                "SELECT org_no, key, committed_at, namespace_no, content_id, bytes FROM version
+                "SELECT org_no, key, committed_at, namespace_no, content_id, bytes, hidden_at FROM version
                  WHERE purge_after <= ?1 AND hidden_at IS NOT NULL ORDER BY purge_after LIMIT ?2",
             )?
             .query_map(params![self.now.as_millis(), int(max)], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.content(4)?, row.get(5)?))
+                Ok(DueVersion {
+                    org_no: row.get(0)?,
+                    key: row.get(1)?,
+                    committed_at: row.get(2)?,
+                    namespace_no: row.get(3)?,
+                    content: row.content(4)?,
+                    bytes: row.get(5)?,
+                    hidden_at: row.get(6)?,
+                })
             })?
             .collect::<rusqlite::Result<_>>()?;
-        for (org_no, key, committed_at, namespace_no, content, bytes) in &due {
+        let mut gone_until: BTreeMap<i64, i64> = BTreeMap::new();
+        for DueVersion { org_no, key, committed_at, namespace_no, content, bytes, hidden_at } in &due {
             self.connection
                 .prepare_cached("DELETE FROM version WHERE org_no = ?1 AND key = ?2 AND committed_at = ?3")?
                 .execute(params![org_no, key, committed_at])?;
             self.release_content(content)?;
             self.add_to_ledger(*namespace_no, Ledger { hidden_bytes: -bytes, ..Ledger::default() });
+            // One that was committed hidden was never there to be missed.
+            if hidden_at > committed_at {
+                let until = gone_until.entry(*namespace_no).or_default();
+                *until = (*until).max(*hidden_at);
+            }
+        }
+        for (namespace_no, until) in gone_until {
+            self.connection
+                .prepare_cached(
+                    "UPDATE namespace SET history_since = max(coalesce(history_since, 0), ?2) WHERE namespace_no = ?1",
+                )?
+                .execute(params![namespace_no, until])?;
         }
         Ok(due.len() as u64)
     }

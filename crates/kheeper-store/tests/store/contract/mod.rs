@@ -2,6 +2,7 @@
 
 mod checksums;
 mod grants;
+mod history;
 mod hosts;
 mod metering;
 mod multipart;

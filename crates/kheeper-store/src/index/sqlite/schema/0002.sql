@@ -19,3 +19,13 @@ CREATE TABLE read_grant (
 CREATE INDEX read_grant_by_grantee ON read_grant (grantee, ends_at);
 CREATE INDEX read_grant_by_namespace ON read_grant (namespace_no, ends_at);
 CREATE INDEX read_grant_by_org ON read_grant (org_no, ends_at);
+
+-- Time. When the bytes of a restored version were first committed: its Last-Modified. None where that is committed_at.
+ALTER TABLE object ADD COLUMN modified_at INTEGER;
+ALTER TABLE version ADD COLUMN modified_at INTEGER;
+-- The latest hidden_at of the versions that were purged: as of a later time, nothing is missing.
+ALTER TABLE namespace ADD COLUMN history_since INTEGER;
+-- Whether what was written first stays.
+ALTER TABLE namespace ADD COLUMN no_overwrite INTEGER NOT NULL DEFAULT 0;
+-- The window of hosts that are made in the org; none is the server's.
+ALTER TABLE org ADD COLUMN retention_secs INTEGER;
