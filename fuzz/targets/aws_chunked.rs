@@ -15,14 +15,16 @@ fuzz_target!(|input: &[u8]| {
     let (declared, cuts) = (numbers[0] as u64, &numbers[1..]);
     let whole = bounded(input, 16, || decode(declared, &[Bytes::copy_from_slice(body)]));
     assert_eq!(decode(declared, &pieces(body, cuts)), whole);
-    let bytes: Vec<Bytes> = body.iter().map(|byte| Bytes::copy_from_slice(&[*byte])).collect();
-    assert_eq!(decode(declared, &bytes), whole, "byte by byte");
+    if body.len() <= 1024 {
+        let bytes: Vec<Bytes> = body.iter().map(|byte| Bytes::copy_from_slice(&[*byte])).collect();
+        assert_eq!(decode(declared, &bytes), whole, "byte by byte");
+    }
     if let Ok((payload, _)) = &whole {
         assert_eq!(payload.len() as u64, declared);
     }
 
     // And the other way round: whatever is framed comes out as it was.
-    let size = cuts.first().copied().unwrap_or(7).clamp(1, 64 << 10);
+    let size = cuts.first().copied().unwrap_or(7).max(body.len() / 16 + 1);
     let framed = frame(body, size);
     let (payload, trailers) = decode(body.len() as u64, &pieces(&framed, cuts)).expect("well framed");
     assert_eq!(payload, body);

@@ -24,7 +24,9 @@ fuzz_target!(|input: &[u8]| {
                 continue;
             }
         };
-        let streaming = headers.get("x-amz-content-sha256").is_some_and(|value| value.as_bytes().trim_ascii().starts_with(b"STREAMING-"));
+        let streaming = headers
+            .get("x-amz-content-sha256")
+            .is_some_and(|value| value.as_bytes().trim_ascii().starts_with(b"STREAMING-"));
         assert_eq!(declared.framing == Framing::AwsChunked, streaming, "framed by that header and nothing else");
         let whole = verify(&declared, &[payload], &headers);
         let (left, right) = payload.split_at(payload.len() / 3);

@@ -6,8 +6,8 @@
 use http::HeaderMap;
 use kheeper_fuzz::{Head, bounded, encode};
 use kheeper_s3::path::{Target, parse_path};
-use kheeper_s3::{Operation, S3ErrorCode, signature};
 use kheeper_s3::xml::response::{ObjectPage, list_objects_v1, list_objects_v2};
+use kheeper_s3::{Operation, S3ErrorCode, signature};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

@@ -28,7 +28,8 @@ fuzz_target!(|input: &[u8]| {
         Err(error) => assert!(error.status().is_client_error(), "{error}"),
     }
     if let Ok(parsed) = bounded(input, 64, || Query::parse(query)) {
-        let encoded: Vec<String> = parsed.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+        let encoded: Vec<String> =
+            parsed.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
         // A pair without name and value cannot be told from none.
         let pairs = |query: &Query| {
             let pairs = query.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -3,7 +3,8 @@
 
 use kheeper_fuzz::{bounded, escape};
 use kheeper_model::limits::{DELETE_KEYS_MAX, PART_NUMBER_MAX};
-use kheeper_s3::xml::request::{CompleteRequest, DeleteRequest};
+use kheeper_s3::tags::Tags;
+use kheeper_s3::xml::request::{CompleteRequest, DeleteRequest, parse_tagging};
 use libfuzzer_sys::fuzz_target;
 
 /// An element of three bytes of name becomes a tree node, so memory is a multiple of the input, and bounded by
@@ -32,5 +33,15 @@ fuzz_target!(|input: &[u8]| {
         }
         document += "</CompleteMultipartUpload>";
         assert_eq!(CompleteRequest::parse(document.as_bytes()).as_ref(), Ok(&request));
+    }
+    if let Ok(tags) = bounded(input, MEMORY_FACTOR, || parse_tagging(input)) {
+        let set: String = tags
+            .iter()
+            .map(|(key, value)| format!("<Tag><Key>{}</Key><Value>{}</Value></Tag>", escape(key), escape(value)))
+            .collect();
+        let document = format!("<Tagging><TagSet>{set}</TagSet></Tagging>");
+        assert_eq!(parse_tagging(document.as_bytes()).as_ref(), Ok(&tags));
+        let kept = tags.to_form().unwrap_or_default();
+        assert_eq!(Tags::parse_form(&kept).as_ref(), Ok(&tags), "kept as {kept}");
     }
 });

@@ -74,7 +74,7 @@ pub(crate) fn print_differences() {
         println!("PEER-NOT-RUN: no {NAME} in $KHEEPER_PEER, in target/tools/bin or on PATH; ./test installs it\n");
         return;
     };
-    println!("Beside {} ({NAME}), where it differs:", version(&program));
+    println!("Beside {NAME} {}, where it differs:", version(&program));
     for (name, difference) in DIFFERENCES {
         match difference {
             Differs(reason) => println!("  {name}: fails there: {reason}"),
@@ -84,13 +84,12 @@ pub(crate) fn print_differences() {
     println!();
 }
 
+/// What Go wrote into it when it was built; it does not know its own version.
 fn version(program: &std::path::Path) -> String {
-    let told = Command::new(program).arg("--version").output().ok();
+    let told = Command::new("go").args(["version", "-m"]).arg(program).output().ok();
     let text = told.map(|told| String::from_utf8_lossy(&told.stdout).into_owned()).unwrap_or_default();
-    let version = text
-        .lines()
-        .find_map(|line| line.split_once("ersion").map(|(_, rest)| rest.trim_start_matches([' ', ':']).trim()));
-    version.filter(|version| !version.is_empty()).unwrap_or("a version that it does not say").to_owned()
+    let module = text.lines().find_map(|line| line.trim().strip_prefix("mod\t"));
+    module.and_then(|module| module.split('\t').nth(1)).unwrap_or("of some version").to_owned()
 }
 
 /// Its program: `$KHEEPER_PEER`, else where `./test` installs it, else on PATH.
