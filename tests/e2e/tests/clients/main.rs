@@ -4,8 +4,13 @@
 //! not here leaves a row that says why, and its test passes: `./test` fails in the step that should have installed it.
 
 mod aws_cli;
+mod boto3;
+mod duplicity;
+mod mc;
 mod rclone;
 mod restic;
+mod s3cmd;
+mod s5cmd;
 mod sdks;
 
 use std::path::{Path, PathBuf};

@@ -83,8 +83,6 @@ fn cycle(client: &Client, provider: &str, wire: Wire) {
     rclone.host(&["copyto", &format!("{there}/big.bin"), &format!("{there}/copy.bin")]).ok();
     rclone.host(&["deletefile", &format!("{there}/copy.bin")]).ok();
     row.did("server-side copy");
-    let part = rclone.host(&["cat", "--offset", "65", "--count", "5", &format!("{there}/readme.txt")]).ok().stdout;
-    assert_eq!(part, "", "past the end there is nothing");
     let part = rclone.host(&["cat", "--offset", "11", "--count", "5", &format!("{there}/readme.txt")]).ok().stdout;
     assert_eq!(part, ", and");
     row.did("range");
