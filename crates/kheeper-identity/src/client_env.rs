@@ -43,13 +43,15 @@ pub enum Tool {
     Duplicity,
     /// litestream: environment; its endpoint stands in the replica's URL, which is shown as a comment.
     Litestream,
+    /// MinIO's mc: environment, with an alias called like the org.
+    Mc,
     /// A program with an AWS SDK of any language: environment.
     Sdk,
 }
 
 impl Tool {
     /// All of them, in the order that help shows.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Walg,
         Self::Aws,
         Self::Restic,
@@ -60,6 +62,7 @@ impl Tool {
         Self::S5cmd,
         Self::Duplicity,
         Self::Litestream,
+        Self::Mc,
         Self::Sdk,
     ];
 
@@ -76,6 +79,7 @@ impl Tool {
             Self::S5cmd => "s5cmd",
             Self::Duplicity => "duplicity",
             Self::Litestream => "litestream",
+            Self::Mc => "mc",
             Self::Sdk => "sdk",
         }
     }
@@ -117,6 +121,7 @@ impl ClientEnv {
             Tool::S3cmd => self.s3cmd(),
             Tool::S5cmd => lines(&self.s5cmd()),
             Tool::Litestream => self.litestream(),
+            Tool::Mc => lines(&self.mc()),
             Tool::Sdk => lines(&self.sdk()),
         }
     }
@@ -157,6 +162,16 @@ impl ClientEnv {
         let url =
             format!("s3://{}/{}/DATABASE?endpoint={endpoint}&forcePathStyle=true", namespace.org, self.key_prefix());
         format!("# the replica's url: {url}\n{}", lines(&settings))
+    }
+
+    /// mc reads its credentials from the URL of an alias; one that nothing else calls so needs no `mc alias set`. The name
+    /// of a variable has no hyphen, so neither has the alias.
+    fn mc(&self) -> Vec<(String, String)> {
+        let (scheme, authority) = self.endpoint.split_once("://").unwrap_or(("http", &self.endpoint));
+        let alias = format!("MC_HOST_{}", self.namespace.org.as_str().replace('-', "_"));
+        let url = format!("{scheme}://{DUMMY_CREDENTIAL}:{DUMMY_CREDENTIAL}@{authority}");
+        let trust = self.trusting(&[GO_TRUSTS]).into_iter().map(|(name, value)| (name.to_owned(), value));
+        std::iter::once((alias, url)).chain(trust).collect()
     }
 
     /// Each language's SDK has its own idea of where to read an authority: the AWS tools' own name, that of Go and
@@ -280,7 +295,7 @@ fn port(authority: &str) -> Option<&str> {
     authority.rsplit_once(':').map(|(_, port)| port).filter(|port| port.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn lines(settings: &[(&str, String)]) -> String {
+fn lines<N: std::fmt::Display>(settings: &[(N, String)]) -> String {
     settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect()
 }
 
@@ -315,6 +330,7 @@ mod tests {
             (Tool::S3cmd, "ca_certs_file = /var/lib/ca.pem"),
             (Tool::S5cmd, "SSL_CERT_FILE=/var/lib/ca.pem"),
             (Tool::Litestream, "SSL_CERT_FILE=/var/lib/ca.pem"),
+            (Tool::Mc, "SSL_CERT_FILE=/var/lib/ca.pem"),
             (Tool::Sdk, "NODE_EXTRA_CA_CERTS=/var/lib/ca.pem"),
         ] {
             let text = tls_env().render(tool);
@@ -327,6 +343,12 @@ mod tests {
     fn pgbackrest_gets_a_name_and_a_port_because_it_checks_no_address() {
         let text = tls_env().render(Tool::Pgbackrest);
         assert!(text.contains("repo1-s3-endpoint=localhost\nrepo1-storage-port=5000\n"), "{text}");
+    }
+
+    #[test]
+    fn mc_gets_an_alias_that_a_variable_can_be_called_by() {
+        let env = ClientEnv { namespace: "my-org/web-01".parse().unwrap(), ..tls_env() };
+        assert!(env.render(Tool::Mc).starts_with("MC_HOST_my_org=https://dummy:dummy@127.0.0.1:5000\n"));
     }
 
     #[test]

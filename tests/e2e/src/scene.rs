@@ -8,7 +8,7 @@ use crate::world::Host;
 use crate::{Proxy, World};
 
 /// Variables that would tell a client something that is not kheeper's.
-const OTHERS: [&str; 7] = ["AWS_", "RCLONE_", "RESTIC_", "MC_", "S3_", "LITESTREAM_", "PGBACKREST_"];
+const OTHERS: [&str; 8] = ["AWS_", "RCLONE_", "RESTIC_", "MC_", "S3_", "LITESTREAM_", "PGBACKREST_", "SSL_CERT_"];
 
 /// Everything the cycle of one client needs.
 #[derive(Debug)]
@@ -21,17 +21,36 @@ pub struct Scene {
     pub host: Host,
     /// The rest of it.
     pub world: World,
+    wire: Wire,
 }
 
 impl Scene {
-    /// A world with one host, and a proxy each for it and for the owner.
+    /// A world with one host, and a proxy each for it and for the owner. The proxies speak both on one port; clients are
+    /// told of `wire`.
     pub fn start(wire: Wire) -> Self {
         let world = World::start();
         let host = world.host("web-01");
-        let options = proxy_options(wire);
-        let proxy = Proxy::start(&host.cli, options);
-        let owner_proxy = Proxy::start(&world.alice, options);
-        Self { proxy, owner_proxy, host, world }
+        let proxy = Proxy::start(&host.cli, &["--tls"]);
+        let owner_proxy = Proxy::start(&world.alice, &["--tls"]);
+        Self { proxy, owner_proxy, host, world, wire }
+    }
+
+    /// What the host's clients call their endpoint.
+    pub fn host_endpoint(&self) -> String {
+        self.endpoint(&self.proxy)
+    }
+
+    /// What the owner's call it.
+    pub fn owner_endpoint(&self) -> String {
+        self.endpoint(&self.owner_proxy)
+    }
+
+    fn endpoint(&self, proxy: &Proxy) -> String {
+        let scheme = match self.wire {
+            Wire::Plain => "http",
+            Wire::Tls => "https",
+        };
+        format!("{scheme}://{}", proxy.address())
     }
 
     /// A path of the scene's own directory.
@@ -42,13 +61,13 @@ impl Scene {
     /// What `kheeper hosts me --env=TOOL` prints for the host.
     pub fn host_settings(&self, tool: &str) -> String {
         let env = format!("--env={tool}");
-        self.host.cli.ok(&["hosts", "me", &env, "--endpoint", &self.proxy.endpoint()]).stdout
+        self.host.cli.ok(&["hosts", "me", &env, "--endpoint", &self.host_endpoint()]).stdout
     }
 
     /// What it prints for the owner, who has to say which host is meant.
     pub fn owner_settings(&self, tool: &str) -> String {
         let (env, host) = (format!("--env={tool}"), self.host.namespace());
-        let endpoint = self.owner_proxy.endpoint();
+        let endpoint = self.owner_endpoint();
         self.world.alice.ok(&["hosts", "me", &env, "--host", &host, "--endpoint", &endpoint]).stdout
     }
 
@@ -74,12 +93,5 @@ impl Scene {
         let home = self.path("");
         command.env("HOME", &home).env("XDG_CACHE_HOME", home.join("cache")).current_dir(home);
         command
-    }
-}
-
-fn proxy_options(wire: Wire) -> &'static [&'static str] {
-    match wire {
-        Wire::Plain => &[],
-        Wire::Tls => &["--tls"],
     }
 }

@@ -21,7 +21,7 @@ macro_rules! cases {
         mod barman {
             $(#[test]
             fn $case() {
-                super::$case(&super::Barman);
+                super::$case(&super::Barman::DISTRIBUTION);
             })*
         }
         mod walg {

@@ -13,7 +13,7 @@ use crate::output::{self, Format};
 #[derive(Debug, Args)]
 pub(crate) struct HostsMeArgs {
     /// Print what a backup tool needs to use the proxy: walg (the default), aws, restic, rclone, pgbackrest, barman, s3cmd,
-    /// s5cmd, duplicity, litestream, or sdk for the AWS SDKs. With an https --endpoint also what it needs to trust it.
+    /// s5cmd, duplicity, litestream, mc, or sdk for the AWS SDKs. With an https --endpoint also what it needs to trust it.
     /// To take it into a shell: `set -a; . <(kheeper hosts me --env); set +a`.
     #[arg(long, value_name = "TOOL", num_args = 0..=1, require_equals = true, default_missing_value = "walg")]
     env: Option<Tool>,

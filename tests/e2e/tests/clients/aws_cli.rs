@@ -12,14 +12,18 @@ use crate::{BIG_BYTES, assert_same, s, sample};
 #[test]
 fn aws_cli_1_does_its_whole_cycle() {
     if let Some(client) = Client::installed("awscli-1", "aws", &["--version"]) {
-        cycle(&client.named("aws cli 1"), Wire::Plain);
+        let client = client.named("aws cli 1");
+        cycle(&client, Wire::Plain);
+        cycle(&client, Wire::Tls);
     }
 }
 
 #[test]
 fn aws_cli_2_of_the_distribution_does_its_whole_cycle() {
     if let Some(client) = Client::distribution("aws", &["--version"]) {
-        cycle(&client.named("aws cli 2"), Wire::Plain);
+        let client = client.named("aws cli 2");
+        cycle(&client, Wire::Plain);
+        cycle(&client, Wire::Tls);
     }
 }
 
@@ -32,13 +36,13 @@ impl Aws<'_> {
     /// Versions before 2.13 and 1.29 do not read the endpoint from the environment.
     fn host(&self, args: &[&str]) -> Done {
         let mut aws = self.scene.host_client(&self.client.program, "aws");
-        aws.args(["--endpoint-url", &self.scene.proxy.endpoint()]).args(args);
+        aws.args(["--endpoint-url", &self.scene.host_endpoint()]).args(args);
         command::run(aws, secs(180))
     }
 
     fn owner(&self, args: &[&str]) -> Done {
         let mut aws = self.scene.owner_client(&self.client.program, "aws");
-        aws.args(["--endpoint-url", &self.scene.owner_proxy.endpoint()]).args(args);
+        aws.args(["--endpoint-url", &self.scene.owner_endpoint()]).args(args);
         command::run(aws, secs(180))
     }
 

@@ -13,6 +13,7 @@ fn boto3_does_its_whole_cycle() {
     let version = "import boto3; print(boto3.__version__)";
     if let Some(client) = Client::installed("boto3", "python3", &["-c", version]) {
         cycle(&client, Wire::Plain);
+        cycle(&client, Wire::Tls);
     }
 }
 

@@ -29,10 +29,10 @@ fn cycle(client: &Client, wire: Wire) {
     let (source, restored) = sample(&scene.path(""));
     let there = "boto3+s3://myorg/web-01/duplicity";
     let host = |args: &[&str]| {
-        run(scene.host_client(&client.program, "duplicity"), &scene.proxy.endpoint(), s(&scene.path("host")), args)
+        run(scene.host_client(&client.program, "duplicity"), &scene.host_endpoint(), s(&scene.path("host")), args)
     };
     let owner = |args: &[&str]| {
-        let (program, endpoint) = (&client.program, scene.owner_proxy.endpoint());
+        let (program, endpoint) = (&client.program, scene.owner_endpoint());
         run(scene.owner_client(program, "duplicity"), &endpoint, s(&scene.path("owner")), args)
     };
 
@@ -71,7 +71,9 @@ fn cycle(client: &Client, wire: Wire) {
 
 /// Both go on for minutes at a failure if they are not told otherwise.
 fn run(mut duplicity: Command, endpoint: &str, archive: &str, args: &[&str]) -> Done {
-    duplicity.args(args).args(["--s3-endpoint-url", endpoint, "--no-encryption", "--volsize", "5"]);
+    duplicity.args(args).args(["--s3-endpoint-url", endpoint, "--no-encryption"]);
+    // A volume is sent in parts.
+    duplicity.args(["--volsize", "8", "--s3-multipart-chunk-size", "5"]);
     duplicity.args(["--archive-dir", archive, "--num-retries", "1"]);
     command::run(duplicity, secs(180))
 }

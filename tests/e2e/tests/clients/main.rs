@@ -4,6 +4,7 @@
 //! not here leaves a row that says why, and its test passes: `./test` fails in the step that should have installed it.
 
 mod aws_cli;
+mod barman;
 mod boto3;
 mod duplicity;
 mod mc;

@@ -14,6 +14,7 @@ const PARTS_BYTES: usize = (16 << 20) + 1;
 fn mc_does_its_whole_cycle() {
     if let Some(client) = Client::installed("mc", "mc", &["--version"]) {
         cycle(&client, Wire::Plain);
+        cycle(&client, Wire::Tls);
     }
 }
 

@@ -22,6 +22,7 @@ fn rclone_of_the_distribution_does_its_whole_cycle() {
 fn the_newest_rclone_does_its_whole_cycle() {
     if let Some(client) = Client::installed("rclone", "rclone", &["version"]) {
         cycle(&client, "Minio", Wire::Plain);
+        cycle(&client, "Minio", Wire::Tls);
         cycle(&client, "Other", Wire::Plain);
     }
 }
@@ -43,13 +44,16 @@ impl Rclone<'_> {
 
     fn configure(&self) {
         let (host, owner) = (self.scene.host_settings("rclone"), self.scene.owner_settings("rclone"));
-        assert!(host.starts_with("[myorg-host]\n"), "{host}");
+        assert!(host.contains("[myorg-host]\n"), "{host}");
         files::write(&self.scene.path("rclone-host.conf"), host.as_bytes());
         files::write(&self.scene.path("rclone-owner.conf"), owner.as_bytes());
     }
 
     fn run(&self, config: &str, args: &[&str]) -> Done {
-        let mut rclone = self.scene.client(&self.client.program, "");
+        // An authority is no setting of a section: it stands in front, as a comment that says where to put it.
+        let settings = std::fs::read_to_string(self.scene.path(config)).expect("it was configured");
+        let trust = settings.lines().find_map(|line| line.strip_prefix("# in rclone's environment: "));
+        let mut rclone = self.scene.client(&self.client.program, trust.unwrap_or_default());
         rclone.arg("--config").arg(self.scene.path(config)).args(["--s3-upload-cutoff", "5M", "--s3-chunk-size", "5M"]);
         rclone.arg(format!("--s3-provider={}", self.provider)).args(args);
         command::run(rclone, secs(180))

@@ -21,6 +21,7 @@ fn restic_of_the_distribution_does_its_whole_cycle() {
 fn the_newest_restic_does_its_whole_cycle() {
     if let Some(client) = Client::installed("restic", "restic", &["version"]) {
         cycle(&client, Wire::Plain);
+        cycle(&client, Wire::Tls);
     }
 }
 

@@ -18,6 +18,7 @@ fn s3cmd_of_the_distribution_does_its_whole_cycle() {
 fn the_newest_s3cmd_does_its_whole_cycle() {
     if let Some(client) = Client::installed("s3cmd", "s3cmd", &["--version"]) {
         cycle(&client, Wire::Plain);
+        cycle(&client, Wire::Tls);
     }
 }
 
