@@ -5,8 +5,10 @@
 
 mod aws_cli;
 mod barman;
+mod barman;
 mod boto3;
 mod duplicity;
+mod litestream;
 mod mc;
 mod rclone;
 mod restic;
