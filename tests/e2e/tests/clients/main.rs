@@ -5,7 +5,6 @@
 
 mod aws_cli;
 mod barman;
-mod barman;
 mod boto3;
 mod duplicity;
 mod litestream;
