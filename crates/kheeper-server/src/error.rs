@@ -84,6 +84,7 @@ pub(crate) fn store_error(error: &StoreError) -> S3Error {
                 "Checksum Type mismatch occurred, expected checksum Type: {expected}, actual checksum Type: {found}"
             ));
         }
+        StoreError::ObjectSize { .. } => return S3Error::invalid_request(format!("{error}.")),
         StoreError::ChecksumKind(_) => {
             return S3Error::invalid_request("The upload was not created for a checksum of the type you specified.");
         }

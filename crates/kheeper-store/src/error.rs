@@ -66,6 +66,14 @@ pub enum StoreError {
     /// The object's checksum is not what the client says.
     #[error("the {0} of the whole object differs from the declared one")]
     ChecksumMismatch(ChecksumAlgorithm),
+    /// The parts have another number of bytes together than the client says.
+    #[error("the parts have {found} bytes together, and {declared} were declared")]
+    ObjectSize {
+        /// Bytes declared.
+        declared: u64,
+        /// Bytes that there are.
+        found: u64,
+    },
     /// A precondition of the write does not hold.
     #[error("the precondition does not hold")]
     PreconditionFailed,

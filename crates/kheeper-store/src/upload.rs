@@ -69,7 +69,7 @@ pub struct CompleteRequest {
     pub upload: ContentId,
     /// The parts it shall have.
     pub parts: Vec<CompletePart>,
-    /// Bytes that they must have together, if the client said; else [`crate::StoreError::Integrity`].
+    /// Bytes that they must have together, if the client said; else [`crate::StoreError::ObjectSize`].
     pub object_bytes: Option<u64>,
     /// What the object's checksum must be, if the client said; else [`crate::StoreError::ChecksumMismatch`].
     pub checksum: Option<Checksum>,

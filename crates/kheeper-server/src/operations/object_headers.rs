@@ -2,7 +2,7 @@
 
 use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LAST_MODIFIED};
 use http::{Response, StatusCode};
-use kheeper_model::{Checksum, Timestamp};
+use kheeper_model::{Checksum, ChecksumAlgorithm, ChecksumKind, Crc64Nvme, Timestamp};
 use kheeper_s3::operation::ResponseOverrides;
 use kheeper_s3::range::content_range;
 use kheeper_s3::xml::response::checksum_type;
@@ -78,6 +78,12 @@ pub(super) fn set_parts_count(response: &mut Response<ResponseBody>, meta: &Obje
     if let Some(count) = meta.part_count {
         set(response, HeaderName::from_static("x-amz-mp-parts-count"), &count.to_string());
     }
+}
+
+/// The checksum of bytes that were written: the client's, or the one that all bytes have.
+pub(super) fn checksum_or_crc64nvme(checksum: Option<Checksum>, crc64nvme: Crc64Nvme) -> Checksum {
+    let (algorithm, kind) = (ChecksumAlgorithm::Crc64nvme, ChecksumKind::FullObject);
+    checksum.unwrap_or_else(|| Checksum { algorithm, kind, value: crc64nvme.to_base64() })
 }
 
 /// Sets a checksum with its type.

@@ -28,11 +28,10 @@ pub(crate) async fn handle(
     };
     let mut writer = read(store.begin_put(object)).await?;
     let integrity = payload.receive(&mut writer, &mut call.meter).await?;
+    let crc64nvme = integrity.crc64nvme;
     let written = commit(writer.commit(integrity)).await?;
     let mut response = respond::status(StatusCode::OK);
     respond::set(&mut response, ETAG, &written.etag.quoted());
-    if let Some(checksum) = &written.checksum {
-        object_headers::set_checksum(&mut response, checksum);
-    }
+    object_headers::set_checksum(&mut response, &object_headers::checksum_or_crc64nvme(written.checksum, crc64nvme));
     Ok(response)
 }

@@ -6,6 +6,7 @@ use kheeper_s3::S3Error;
 use kheeper_s3::operation::UploadPart;
 use kheeper_store::{HostStore, NewPart};
 
+use super::object_headers;
 use crate::request::body::Payload;
 use crate::request::dispatch::{Call, commit, read};
 use crate::request::respond::{self, ResponseBody};
@@ -26,11 +27,11 @@ pub(crate) async fn handle(
     };
     let mut writer = read(store.begin_part(part)).await?;
     let integrity = payload.receive(&mut writer, &mut call.meter).await?;
+    let crc64nvme = integrity.crc64nvme;
     let written = commit(writer.commit(integrity)).await?;
     let mut response = respond::status(StatusCode::OK);
     respond::set(&mut response, ETAG, &written.etag.quoted());
-    if let Some(checksum) = &written.checksum {
-        respond::set(&mut response, HeaderName::from_static(checksum.algorithm.header()), &checksum.value);
-    }
+    let checksum = object_headers::checksum_or_crc64nvme(written.checksum, crc64nvme);
+    respond::set(&mut response, HeaderName::from_static(checksum.algorithm.header()), &checksum.value);
     Ok(response)
 }

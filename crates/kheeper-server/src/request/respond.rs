@@ -4,12 +4,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty, Full, combinators::UnsyncBoxBody};
 use kheeper_model::Timestamp;
 use kheeper_s3::S3Error;
+use kheeper_s3::range::unsatisfied_content_range;
 use kheeper_store::ReadGrant;
 
 /// The body of any answer. An error in it cuts the connection: a body that ends cleanly is whole.
@@ -52,6 +53,12 @@ pub(crate) fn error(error: &S3Error, is_head: bool, resource: &str, request_id: 
     let body = if is_head || !error.has_body() { empty() } else { full(error.to_xml(resource, request_id)) };
     let mut response = Response::new(body);
     *response.status_mut() = error.status();
+    // RFC 9110, section 15.5.17: a client that asked for too much learns how much there is.
+    if let Some((_, total)) = error.fields.iter().find(|(name, _)| *name == "ActualObjectSize")
+        && let Ok(total) = total.parse()
+    {
+        set(&mut response, CONTENT_RANGE, &unsatisfied_content_range(total));
+    }
     if error.has_body() {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     }

@@ -13,7 +13,7 @@ use super::object_write::NewVersion;
 use super::rows::{RowExt as _, content_bytes, crc_bits, int, json};
 use crate::blob::BlobName;
 use crate::caller::Caller;
-use crate::error::{IntegrityFailure, StoreError};
+use crate::error::StoreError;
 use crate::index::{AbortUpload, CompleteUpload, CreateUpload, Ledger, Manifest, Outcome, PutPart};
 use crate::multipart_checksum::{self, PartSums};
 use crate::object::Written;
@@ -145,7 +145,7 @@ impl Batch<'_> {
         let (listed, unlisted) = self.choose_parts(&complete)?;
         let found: u64 = listed.iter().map(|part| part.sums.bytes).sum();
         if let Some(declared) = complete.object_bytes.filter(|declared| *declared != found) {
-            return Err(StoreError::Integrity(IntegrityFailure::Length { declared, received: found }).into());
+            return Err(StoreError::ObjectSize { declared, found }.into());
         }
         if let Some(asked) = complete.checksum_kind.filter(|asked| *asked != multipart_checksum::kind(upload.checksum))
         {
