@@ -4,11 +4,14 @@
 //! `bench/run` builds everything and starts this. Absolute figures do not carry to another machine; the ratios roughly
 //! do, so those are what the tables end with. What each figure means is in `docs/benchmarks.md`.
 //!
+//! [`clients`] and [`walg`] measure real clients instead of our own one.
+//!
 //! [`sides`] starts what is measured, [`load`] is the client, [`rounds`] takes turns and collects; [`syncs`] and
 //! [`memory`] are passes of their own, since looking that closely would disturb the clock; [`report`] prints.
 
 mod case;
 mod client;
+mod clients;
 mod load;
 mod machine;
 mod memory;
@@ -19,12 +22,13 @@ mod report;
 mod rounds;
 mod sides;
 mod syncs;
+mod walg;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::case::{CASES, Case, MIB};
 use crate::peer::PeerKind;
@@ -33,6 +37,9 @@ use crate::peer::PeerKind;
 #[derive(Debug, Parser)]
 #[command(name = "kheeper-bench")]
 struct Args {
+    /// Instead of the load of our own client.
+    #[command(subcommand)]
+    real: Option<Real>,
     /// The peer's program; without it there is no peer.
     #[arg(long, value_name = "FILE", requires = "peer")]
     peer_program: Option<PathBuf>,
@@ -55,6 +62,18 @@ struct Args {
     /// MiB of each of the streams of the memory pass; 0 leaves it out.
     #[arg(long, value_name = "MIB")]
     stream_mib: Option<u64>,
+    /// MiB of the database that wal-g pushes.
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    database_mib: u64,
+}
+
+/// Real clients.
+#[derive(Debug, Subcommand)]
+enum Real {
+    /// Small PUTs by boto3, rclone and wal-g's SDK, one after the other, beside the peer.
+    Clients(clients::Programs),
+    /// `wal-g backup-push` through the proxy, beside the same wal-g writing into a folder.
+    Walg,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -72,7 +91,7 @@ fn main() -> anyhow::Result<()> {
     let cases: Vec<Case> = CASES.into_iter().filter(wanted).collect();
     anyhow::ensure!(!cases.is_empty(), "no case is called like that; they are: {CASES:?}");
 
-    machine::check_disk(stream_bytes)?;
+    machine::check_disk(if args.real.is_some() { 0 } else { stream_bytes })?;
     machine::describe(peer.as_ref().map(|(kind, _)| *kind));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -80,6 +99,18 @@ fn main() -> anyhow::Result<()> {
         .build()
         .context("failed to start the client's runtime")?;
 
+    match args.real {
+        Some(Real::Clients(programs)) => {
+            let peer = peer.context("real clients are compared with a peer: --peer and --peer-program")?;
+            report::clients(&clients::measure(&runtime, &programs, rounds, &peer)?);
+            return Ok(());
+        }
+        Some(Real::Walg) => {
+            report::pushes(&walg::measure(args.database_mib, rounds)?);
+            return Ok(());
+        }
+        None => {}
+    }
     let measured = rounds::measure(&runtime, &cases, rounds, budget, peer.as_ref())?;
     report::throughput(&cases, &measured);
     report::latency(&cases, &measured);

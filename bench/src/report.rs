@@ -1,13 +1,17 @@
 //! The tables, in Markdown, so that a run can be pasted as it is.
 
+use std::time::Duration;
+
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
 
 use crate::case::{Case, MIB, Verb};
+use crate::clients::{Load, Pair};
 use crate::memory::Held;
 use crate::rounds::{Measured, Sample};
 use crate::sides::SideName;
 use crate::syncs::SyncCount;
+use crate::walg::{Push, Pushed};
 
 const SIDES: [SideName; 3] = [SideName::Direct, SideName::Proxy, SideName::Peer];
 const VERBS: [Verb; 2] = [Verb::Put, Verb::Get];
@@ -168,12 +172,100 @@ pub(crate) fn memory(held: &[Held]) {
     print("Memory in MiB, kheeper through its proxy", &table);
 }
 
+/// Real clients beside the peer: the rounds' medians, and ratios within a round.
+pub(crate) fn clients(pairs: &[Pair]) {
+    let mut table = table(&[
+        "client",
+        "PUTs",
+        "proxy p50",
+        "p99",
+        "slowest",
+        "peer p50",
+        "p99",
+        "slowest",
+        "proxy/peer p50",
+        "p99",
+    ]);
+    let mut named: Vec<(&str, Load)> = Vec::new();
+    for pair in pairs {
+        if !named.contains(&(pair.client, pair.load)) {
+            named.push((pair.client, pair.load));
+        }
+    }
+    for (client, load) in named {
+        let rounds: Vec<&Pair> = pairs.iter().filter(|pair| pair.client == client && pair.load == load).collect();
+        let figure = |side: fn(&Pair) -> &[Duration], hundredth: usize| {
+            Spread::of(rounds.iter().map(|pair| at(side(pair), hundredth)))
+                .map_or_else(|| "-".to_owned(), |spread| format!("{:.2}", spread.median))
+        };
+        let ratio = |hundredth: usize| {
+            let ratios = rounds.iter().map(|pair| at(&pair.proxy, hundredth) / at(&pair.peer, hundredth));
+            Spread::shown(Spread::of(ratios), 2)
+        };
+        let size = Case { bytes: load.bytes, parallel: 1 };
+        let mut row = vec![client.to_owned(), format!("{} of {size}", load.count)];
+        row.extend([50, 99, 100].map(|hundredth| figure(|pair| &pair.proxy, hundredth)));
+        row.extend([50, 99, 100].map(|hundredth| figure(|pair| &pair.peer, hundredth)));
+        row.extend([ratio(50), ratio(99)]);
+        table.add_row(row);
+    }
+    print(
+        "PUTs by real clients, in ms: medians of the rounds; ratios, median (min-max), are taken within a round",
+        &table,
+    );
+}
+
+/// wal-g's base backups.
+pub(crate) fn pushes(pushed: &Pushed) {
+    let mut table = table(&["", "s", "MiB/s", "wal-g", "proxy", "server", "all else"]);
+    let proxy: Vec<&Push> = pushed.rounds.iter().map(|round| &round.proxy).collect();
+    let folder: Vec<&Push> = pushed.rounds.iter().map(|round| &round.folder).collect();
+    for (name, pushes) in [("proxy", proxy), ("folder", folder)] {
+        let of = |figure: &dyn Fn(&Push) -> f64| Spread::of(pushes.iter().map(|push| figure(push)));
+        let cpu = |program: &str| {
+            let secs = |push: &Push| push.cpu.iter().find(|(name, _)| *name == program).map_or(0.0, |(_, secs)| *secs);
+            Spread::shown(of(&secs), 1)
+        };
+        let mib = pushed.database_bytes as f64 / MIB as f64;
+        table.add_row(vec![
+            name.to_owned(),
+            Spread::shown(of(&|push| push.wall.as_secs_f64()), 1),
+            Spread::shown(of(&|push| mib / push.wall.as_secs_f64()), 0),
+            cpu("wal-g"),
+            cpu("proxy"),
+            cpu("server"),
+            Spread::shown(of(&|push| push.other_cpu), 1),
+        ]);
+    }
+    let title = format!(
+        "wal-g backup-push of {} MiB ({} MiB stored): seconds, and processor seconds of each program",
+        mib(pushed.database_bytes),
+        mib(pushed.backup_bytes)
+    );
+    print(&title, &table);
+    let ratios = pushed.rounds.iter().map(|round| round.proxy.wall.as_secs_f64() / round.folder.wall.as_secs_f64());
+    println!("\nproxy/folder, in time: {}.", Spread::shown(Spread::of(ratios), 2));
+    if let Some(calls) = &pushed.syncs {
+        let calls: Vec<String> = calls.iter().map(|(call, count)| format!("{count} {call}")).collect();
+        println!(
+            "Syncs of proxy and server during one push: {}. wal-g's folder is synced by nobody.",
+            calls.join(", ")
+        );
+    }
+}
+
+/// What the request at this hundredth of the ascending latencies took, in ms; at 100, the slowest.
+fn at(latencies: &[Duration], hundredth: usize) -> f64 {
+    let index = (latencies.len() * hundredth / 100).min(latencies.len().saturating_sub(1));
+    latencies.get(index).map_or(f64::NAN, |time| millis(*time))
+}
+
 fn rate(case: Case, sample: &Sample) -> f64 {
     let per_second = sample.count as f64 / sample.wall.as_secs_f64();
     if case.is_small() { per_second } else { per_second * case.bytes as f64 / MIB as f64 }
 }
 
-fn millis(time: std::time::Duration) -> f64 {
+fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 

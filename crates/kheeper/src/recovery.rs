@@ -2,9 +2,9 @@
 //!
 //! A `restore_command` that exits with 0 has restored the file. Any other status up to 125 means "there is no more WAL":
 //! recovery ends and PostgreSQL promotes, on a new timeline. Above 125, or killed by a signal, PostgreSQL stops, and can
-//! be started again to go on. But wal-g exits with 1 and barman-cloud with 2 to 4 when the store cannot be asked, so
-//! that an outage in the middle of recovery would silently cut off everything after it. Only the one status by which
-//! each says "absent" may pass; all else becomes 255.
+//! be started again to go on. But wal-g exits with 1, barman-cloud with 2 to 4 and pgBackRest with 25 and more when the
+//! store cannot be asked, so that an outage in the middle of recovery would silently cut off everything after it. Only the
+//! one status by which each says "absent" may pass; all else becomes 255.
 //!
 //! A standby (`standby.signal` in the data directory) asks again for ever and must not be stopped: there, every status
 //! passes through.
@@ -31,6 +31,8 @@ pub(crate) enum Fetcher {
     Walg,
     /// `barman-cloud-wal-restore`: 1.
     Barman,
+    /// `pgbackrest archive-get`: 1.
+    Pgbackrest,
 }
 
 impl Fetcher {
@@ -38,7 +40,7 @@ impl Fetcher {
     pub(crate) fn absent(self) -> i32 {
         match self {
             Self::Walg => 74,
-            Self::Barman => 1,
+            Self::Barman | Self::Pgbackrest => 1,
         }
     }
 }
@@ -131,7 +133,7 @@ mod tests {
 
     #[test]
     fn only_absent_ends_recovery_and_all_else_stops_it() {
-        for (fetcher, absent) in [(Fetcher::Walg, 74), (Fetcher::Barman, 1)] {
+        for (fetcher, absent) in [(Fetcher::Walg, 74), (Fetcher::Barman, 1), (Fetcher::Pgbackrest, 1)] {
             for code in 0..=255 {
                 let expected = if code == 0 || code == absent { code } else { 255 };
                 assert_eq!(i32::from(number(fetcher, exited(code), Mode::UntilEnd)), expected, "{fetcher:?} {code}");

@@ -9,6 +9,7 @@ mod boto3;
 mod duplicity;
 mod litestream;
 mod mc;
+mod pgbackrest;
 mod rclone;
 mod restic;
 mod s3cmd;

@@ -39,6 +39,12 @@ macro_rules! cycles {
             fn does_its_whole_cycle() {
                 cycle($installed, $program, Wire::Plain);
             }
+
+            /// Over TLS the SDKs send their checksums behind the body.
+            #[test]
+            fn does_its_whole_cycle_over_tls() {
+                cycle($installed, $program, Wire::Tls);
+            }
         })*
     };
 }
@@ -58,10 +64,10 @@ fn cycle(installed: &str, program: &str, wire: Wire) {
     let mut row = Row::begin(program, &client.version, wire);
     let (prefix, foreign) = (format!("web-01/{program}"), format!("web-02/{program}"));
 
-    let host = run(scene.host_client(&client.program, "aws"), &["cycle", ORG, &prefix, &foreign]);
+    let host = run(scene.host_client(&client.program, "sdk"), &["cycle", ORG, &prefix, &foreign]);
     assert_eq!(steps(&host), CYCLE, "{host}");
     row.follow(host);
-    let owner = run(scene.owner_client(&client.program, "aws"), &["read", ORG, &prefix]);
+    let owner = run(scene.owner_client(&client.program, "sdk"), &["read", ORG, &prefix]);
     assert_eq!(steps(&owner), READ, "{owner}");
     row.follow(owner);
     row.green();

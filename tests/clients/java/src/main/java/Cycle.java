@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.concurrent.Executors;
 import software.amazon.awssdk.core.ResponseInputStream;
 import software.amazon.awssdk.core.async.AsyncRequestBody;
+import software.amazon.awssdk.core.async.AsyncResponseTransformer;
 import software.amazon.awssdk.core.sync.RequestBody;
 import software.amazon.awssdk.core.util.VersionInfo;
 import software.amazon.awssdk.services.s3.S3AsyncClient;
@@ -176,6 +177,8 @@ final class Cycle {
                             .completionFuture().join().response().eTag();
             want(etag.contains("-3"), "ETag " + etag + " is not one of three parts");
         }
+        GetObjectRequest request = GetObjectRequest.builder().bucket(bucket).key(key("big")).build();
+        same("big, in parts", async.getObject(request, AsyncResponseTransformer.toBytes()).join().asByteArray(), whole);
         holds("big", whole);
     }
 
