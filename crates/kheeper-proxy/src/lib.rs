@@ -10,6 +10,7 @@
 
 mod attach_token;
 mod check_local_caller;
+mod clock_drift;
 mod config;
 mod error;
 mod forward;
@@ -19,6 +20,7 @@ mod listen;
 mod local_tls;
 mod metrics;
 mod own_endpoints;
+mod privileges;
 mod proxy;
 mod socket_owner;
 mod start;
@@ -26,4 +28,5 @@ mod upstream;
 
 pub use config::{Access, DEFAULT_LISTEN, DRAIN_TIMEOUT_DEFAULT, ListenAddress, LocalGuard, ProxyConfig};
 pub use error::StartError;
+pub use privileges::runtime;
 pub use start::{BoundProxy, Stop, bind, serve};

@@ -72,8 +72,9 @@ impl Metrics {
         self.answers[class].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// All of it in the Prometheus text format.
-    pub(crate) fn render(&self) -> String {
+    /// All of it in the Prometheus text format; `clock_ahead_secs` is [`ClockDrift`](crate::clock_drift::ClockDrift)'s,
+    /// and left out while nothing is known.
+    pub(crate) fn render(&self, clock_ahead_secs: Option<i64>) -> String {
         let mut text = String::new();
         let mut family = |name: &str, kind: &str, help: &str, samples: &[(&str, u64)]| {
             let _ = writeln!(text, "# HELP kheeper_proxy_{name} {help}\n# TYPE kheeper_proxy_{name} {kind}");
@@ -101,6 +102,11 @@ impl Metrics {
         ] {
             family(name, "gauge", help, &[("", gauge.0.load(Ordering::Relaxed))]);
         }
+        if let Some(secs) = clock_ahead_secs {
+            let name = "kheeper_proxy_clock_ahead_seconds";
+            let help = "Seconds by which this machine's clock is ahead of the server's.";
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {secs}");
+        }
         text
     }
 }
@@ -116,16 +122,17 @@ mod tests {
         metrics.answered(StatusCode::SERVICE_UNAVAILABLE);
         metrics.sent_bytes.add(7);
         let present = metrics.connections.enter();
-        let text = metrics.render();
+        let text = metrics.render(Some(-7200));
         for line in [
             "kheeper_proxy_answers_total{class=\"2xx\"} 1",
             "kheeper_proxy_answers_total{class=\"5xx\"} 1",
             "kheeper_proxy_sent_bytes_total 7",
             "kheeper_proxy_connections 1",
+            "kheeper_proxy_clock_ahead_seconds -7200",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing from\n{text}");
         }
         drop(present);
-        assert!(metrics.render().contains("kheeper_proxy_connections 0"));
+        assert!(metrics.render(None).contains("kheeper_proxy_connections 0"));
     }
 }

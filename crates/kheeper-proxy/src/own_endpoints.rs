@@ -38,7 +38,7 @@ pub(crate) async fn answer(proxy: &Arc<Proxy>, head: &Parts) -> Result<Response<
     }
     let (status, text) = match head.uri.path() {
         "/-/healthz" => (StatusCode::OK, "ok\n".to_owned()),
-        "/-/metrics" => (StatusCode::OK, proxy.metrics.render()),
+        "/-/metrics" => (StatusCode::OK, proxy.metrics.render(proxy.drift.ahead_secs())),
         "/-/readyz" => match readiness(proxy).await {
             Ok(()) => (StatusCode::OK, "ready\n".to_owned()),
             Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
@@ -77,6 +77,7 @@ async fn ask_server(proxy: &Proxy) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     let response =
         lease.send(request).await.map_err(|error| format!("the server did not answer: {}", chain(&error)))?;
+    proxy.compare_clocks(response.headers());
     let status = response.status();
     // Read to its end, so that the connection can be used again.
     let _ = http_body_util::Limited::new(response.into_body(), 64 * 1024).collect().await;

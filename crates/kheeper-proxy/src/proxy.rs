@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::attach_token::TokenSource;
 use crate::check_local_caller::{Caller, Guard, is_s3_method};
+use crate::clock_drift::ClockDrift;
 use crate::config::{Access, ProxyConfig};
 use crate::error::{Refusal, StartError};
 use crate::forward::{self, AnswerBody, ClientBody};
@@ -35,6 +36,7 @@ pub(crate) struct Proxy {
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) downloads: Arc<Semaphore>,
     pub(crate) readiness: Readiness,
+    pub(crate) drift: ClockDrift,
     /// What ends TLS on the local side, where it is spoken.
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) grants: GrantNotices,
@@ -71,10 +73,16 @@ impl Proxy {
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             readiness: Readiness::default(),
+            drift: ClockDrift::default(),
             tls,
             grants: GrantNotices::default(),
             writes_refused: why_no_writes(config, scope.as_ref()),
         })
+    }
+
+    /// Compares the clocks by an answer of the server's: the seconds by which ours is ahead.
+    pub(crate) fn compare_clocks(&self, headers: &http::HeaderMap) -> Option<i64> {
+        self.drift.observe(headers, self.tokens.now())
     }
 
     /// Why this proxy forwards no writes, if it does not.

@@ -13,10 +13,12 @@ use crate::config::{Access, ProxyConfig};
 use crate::error::StartError;
 use crate::listen::{self, Listener};
 use crate::local_tls::LocalTls;
+use crate::privileges;
 use crate::proxy::Proxy;
 
 /// Serves until SIGTERM, SIGINT, or the end of [`ProxyConfig::lifetime`]; then lets requests in flight finish for at
-/// most [`ProxyConfig::drain_timeout`]. Must run inside a tokio runtime.
+/// most [`ProxyConfig::drain_timeout`]. Must be what [`crate::runtime`] blocks on: the calling thread, too, gives up its
+/// capabilities for good once the sockets are bound.
 ///
 /// `announce` runs once the sockets are bound: a connection made from then on will be served. An error means that nothing
 /// was served: the configuration is refused, or an address cannot be bound.
@@ -25,6 +27,8 @@ pub async fn serve(config: ProxyConfig, announce: impl FnOnce(&BoundProxy)) -> R
     let lifetime = config.lifetime;
     let signals = Signals::install()?;
     let bound = bind(config)?;
+    let given_up = privileges::give_up();
+    given_up.map_err(|source| StartError::System { what: "give up the privileges of this process", source })?;
     announce(&bound);
     notify(&[sd_notify::NotifyState::Ready]);
     let serving = tokio::spawn(bound.run(stopped));

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::DATE;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, response};
+use http::{HeaderValue, Response, StatusCode, response};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use kheeper_model::limits::CLOCK_SKEW_SECS_MAX;
@@ -12,6 +11,7 @@ use kheeper_s3::{S3Error, S3ErrorCode};
 
 use super::request_head::RequestHead;
 use super::tries::Tries;
+use crate::clock_drift;
 use crate::error::{Refusal, chain};
 use crate::limits::{ERROR_BODY_BYTES_MAX, UPSTREAM_SILENCE_MAX};
 use crate::proxy::Proxy;
@@ -131,12 +131,10 @@ pub(crate) fn token_was_refused(
     if verdict == TokenVerdict::Fine {
         return Ok(false);
     }
-    if let Some(ahead_secs) = our_clock_is_ahead_by(proxy, &answer.head.headers)
+    if let Some(ahead_secs) = proxy.compare_clocks(&answer.head.headers)
         && ahead_secs.unsigned_abs() > CLOCK_SKEW_SECS_MAX
     {
-        let direction = if ahead_secs > 0 { "ahead of" } else { "behind" };
-        let secs = ahead_secs.unsigned_abs();
-        let message = format!("The clock of this machine is {secs} s {direction} the server's: set it right.");
+        let message = format!("The clock of this machine is {}: set it right.", clock_drift::describe(ahead_secs));
         return Err(S3Error::new(S3ErrorCode::RequestTimeTooSkewed).with_message(message).into());
     }
     if verdict == TokenVerdict::PerhapsEarly {
@@ -174,13 +172,6 @@ impl TokenVerdict {
             [S3ErrorCode::ExpiredToken, S3ErrorCode::RequestTimeTooSkewed].iter().any(|over| over.as_str() == code);
         if over { Self::Over } else { Self::Fine }
     }
-}
-
-/// Seconds by which our clock is ahead of the server's, as its `Date` says it.
-fn our_clock_is_ahead_by(proxy: &Proxy, headers: &HeaderMap) -> Option<i64> {
-    let theirs = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
-    let theirs = theirs.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
-    Some(proxy.tokens.now().as_secs() - i64::try_from(theirs).ok()?)
 }
 
 /// The text of the first element of that name in an error document; empty when there is none.

@@ -57,6 +57,7 @@ pub(crate) async fn forward(
         BodyKind::Payload => upload::upload(proxy, request.clone(), &declared, body).await?,
     };
     proxy.grants.look_at(&answer.head.headers);
+    proxy.compare_clocks(&answer.head.headers);
     let resumable = (kind == OperationKind::GetObject).then_some(request);
     Ok(download::deliver(proxy, resumable, answer, slot))
 }

@@ -8,6 +8,7 @@ mod downloads;
 mod local_guard;
 mod running;
 mod scripted;
+mod smuggling;
 mod tls;
 mod tokens;
 mod uploads;

@@ -67,6 +67,8 @@ async fn a_wrong_clock_is_named_with_its_seconds_and_not_tried_again() {
         let text = answer.text();
         assert!(text.contains("7200 s behind") || text.contains("7199 s behind"), "{text}");
         assert_eq!(upstream.received().len(), 1);
+        let metrics = send(proxy.address, "GET", "/-/metrics", &[], "").await.text();
+        assert!(metrics.contains("kheeper_proxy_clock_ahead_seconds -7"), "{metrics}");
         assert_eq!(send(proxy.address, "HEAD", "/myorg/web-01/a", &[], "").await.status, 403);
     }
 }
@@ -78,4 +80,15 @@ async fn any_other_refusal_is_passed_on_at_once() {
     assert_eq!(send(proxy.address, "GET", "/myorg/web-01/a", &[], "").await.code(), "AccessDenied");
     assert_eq!(send(proxy.address, "HEAD", "/myorg/web-01/a", &[], "").await.status, 403);
     assert_eq!(upstream.received().len(), 2);
+}
+
+#[tokio::test]
+async fn drift_is_measured_on_answers_that_refuse_nothing() {
+    let upstream = refusing(0, 200, "", SystemTime::now() - Duration::from_secs(200)).await;
+    let proxy = Proxy::start(upstream.address);
+    let metrics = || async { send(proxy.address, "GET", "/-/metrics", &[], "").await.text() };
+    assert!(!metrics().await.contains("clock_ahead"), "nothing is known yet");
+    assert_eq!(send(proxy.address, "GET", "/myorg/web-01/a", &[], "").await.status, 200);
+    let metrics = metrics().await;
+    assert!(metrics.contains("kheeper_proxy_clock_ahead_seconds 20"), "{metrics}");
 }

@@ -34,9 +34,7 @@ use crate::exit_code::ExitCode;
 pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let Cli { global, command } = cli;
     match command {
-        Command::ObjectProxy(args) => {
-            Builder::new_multi_thread().enable_all().build()?.block_on(object_proxy::run(args, &global))
-        }
+        Command::ObjectProxy(args) => kheeper_proxy::runtime()?.block_on(object_proxy::run(args, &global)),
         Command::Hosts(command) => hosts::run(command, &global),
         Command::Orgs(command) => block_on(orgs::run(command, &global)),
         Command::Auth(AuthCommand::Login(args)) => block_on(auth_login::run(args, &global)),

@@ -53,6 +53,11 @@ pub(crate) async fn run(global: &GlobalArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Seconds by which our clock is ahead of the server's.
+fn ahead_secs(whoami: &Whoami) -> i64 {
+    SystemClock.now().as_secs() - whoami.server_time.as_secs()
+}
+
 async fn ask(global: &GlobalArgs) -> anyhow::Result<Whoami> {
     let client = ControlClient::for_context(global)?;
     Ok(client.get::<Whoami>("/whoami").await?.value)
@@ -71,7 +76,7 @@ fn server_fields(whoami: &Whoami) -> Vec<(&'static str, String)> {
         }
     };
     let grants = whoami.grants.iter().map(|grant| ("grant", grants::line(grant, whoami.server_time)));
-    let ahead_secs = SystemClock.now().as_secs() - whoami.server_time.as_secs();
+    let ahead_secs = ahead_secs(whoami);
     let server =
         [("server says", says), ("server version", whoami.server_version.clone()), ("clock", clock(ahead_secs))];
     server.into_iter().chain(grants).collect()
@@ -90,6 +95,7 @@ fn print_json(fields: &[(&str, String)], identity: &Identity, asked: &anyhow::Re
         fields.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     record.insert("identity".to_owned(), serde_json::from_str(&identity.to_json())?);
     record.insert("server".to_owned(), serde_json::to_value(asked.as_ref().ok())?);
+    record.insert("clock_ahead_secs".to_owned(), json!(asked.as_ref().ok().map(ahead_secs)));
     record.insert("error".to_owned(), json!(asked.as_ref().err().map(|error| format!("{error:#}"))));
     output::print_json(&record)
 }

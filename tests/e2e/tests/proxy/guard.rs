@@ -1,9 +1,12 @@
 //! Who may use the proxy: the local guard, and the owner's proxy with its limits.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
 use kheeper_e2e::s3::DUMMY_AUTHORIZATION;
 use kheeper_e2e::unix::{self, Account};
 use kheeper_e2e::wait::secs;
-use kheeper_e2e::{Proxy, Request, World, command};
+use kheeper_e2e::{Proxy, Request, Running, World, command};
 
 use crate::scene;
 
@@ -96,4 +99,92 @@ fn an_owners_proxy_reads_everything_writes_nothing_and_can_be_narrowed() {
     narrowed.door().get(&path).expect_error(403, "AccessDenied");
     assert_eq!(narrowed.door().keys("myorg", "", 10), ["web-02/b"]);
     assert_eq!(scene.proxy.door().get(&path).expect(200).body, b"a");
+}
+
+/// The status that `curl`, run by `user`, gets.
+fn status_for(user: Option<&str>, args: &[&str]) -> String {
+    let mut command = Command::new(if user.is_some() { "runuser" } else { "curl" });
+    if let Some(user) = user {
+        command.args(["-u", user, "--", "curl"]);
+    }
+    command.args(["-sS", "-g", "-o", "/dev/null", "-w", "%{http_code}", "-H"]);
+    command.arg(format!("Authorization: {DUMMY_AUTHORIZATION}")).args(args).current_dir("/");
+    command::run(command, secs(20)).ok().stdout
+}
+
+#[test]
+fn the_sockets_owner_decides_on_ipv4_ipv6_and_a_unix_socket() {
+    if !unix::is_root() {
+        eprintln!("not root: nobody else to be");
+        return;
+    }
+    let world = World::start();
+    let host = world.host("web-01");
+    let socket = world.path("proxy.sock").display().to_string();
+    let listings = "/myorg?list-type=2&prefix=web-01/";
+    let port = kheeper_e2e::server::free_port();
+    for (listen, curl) in [
+        (format!("127.0.0.1:{port}"), vec![format!("http://127.0.0.1:{port}{listings}")]),
+        (format!("[::1]:{port}"), vec![format!("http://[::1]:{port}{listings}")]),
+        (format!("unix:{socket}"), vec!["--unix-socket".to_owned(), socket, format!("http://localhost{listings}")]),
+    ] {
+        let command = host.cli.command(&["object-proxy", "--listen", &listen, "--allow-user", "root,postgres"]);
+        let mut proxy = Running::start("kheeper object-proxy", command);
+        proxy.wait_for_line("the announcement", secs(20), |line| line.contains("listening on").then_some(()));
+        let curl: Vec<&str> = curl.iter().map(String::as_str).collect();
+        for (user, status) in [(None, "200"), (Some("postgres"), "200"), (Some("nobody"), "403")] {
+            assert_eq!(status_for(user, &curl), status, "{user:?} at {listen}");
+        }
+        let nobody = Account::named("nobody").expect("every Debian has nobody").uid;
+        let said = format!("the socket belongs to uid {nobody}");
+        proxy.wait_for_line("the reason in the log", secs(5), |line| line.contains(&said).then_some(()));
+    }
+}
+
+#[test]
+fn a_serving_proxy_holds_no_capability_and_cannot_gain_one() {
+    let mut scene = scene();
+    let path = scene.host.path("a");
+    scene.proxy.door().put(&path, &vec![7; 1 << 20]).expect(200);
+    scene.proxy.door().get(&path).expect(200);
+    let tasks = format!("/proc/{}/task", scene.proxy.running().pid());
+    let mut threads = 0;
+    for task in std::fs::read_dir(tasks).expect("it is running").map_while(Result::ok) {
+        // A thread of the blocking pool may just have ended.
+        let Ok(status) = std::fs::read_to_string(task.path().join("status")) else { continue };
+        threads += 1;
+        let value = |name: &str| {
+            let found = status.lines().find_map(|line| line.strip_prefix(name));
+            found.unwrap_or_else(|| panic!("no {name} in\n{status}")).trim().to_owned()
+        };
+        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+            assert_eq!(value(set), "0000000000000000", "{set}\n{status}");
+        }
+        assert_eq!(value("NoNewPrivs:"), "1", "{status}");
+    }
+    assert!(threads > 1, "the main thread and tokio's");
+}
+
+#[test]
+fn what_would_open_the_door_wider_is_refused_at_start() {
+    let world = World::start();
+    let host = world.host("web-01");
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        let refused = host.cli.run(&["object-proxy", "--listen", listen]).failed();
+        assert!(refused.stderr.contains("--allow-remote"), "it names the flag: {refused}");
+        assert_eq!(refused.code(), 78, "{refused}");
+    }
+    std::fs::set_permissions(host.cli.key_file(), std::fs::Permissions::from_mode(0o640)).expect("our own file");
+    let refused = host.cli.run(&["object-proxy", "--listen", "127.0.0.1:0"]).failed();
+    assert!(refused.stderr.contains("ed25519_private.pem"), "{refused}");
+    assert_eq!(refused.code(), 78, "{refused}");
+}
+
+#[test]
+fn a_persons_proxy_ends_when_its_time_is_over() {
+    let world = World::start();
+    let mut proxy = Proxy::start(&world.alice, &["--for", "2s"]);
+    assert_eq!(proxy.door().keys("myorg", "", 10), Vec::<String>::new());
+    assert!(proxy.running().wait(secs(20)).success());
+    assert!(proxy.running().log().contains("the time given with --for is over"));
 }

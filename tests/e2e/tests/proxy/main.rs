@@ -1,5 +1,6 @@
 //! The proxy: who may use it, what it passes on, and what it says when the server does not answer.
 
+mod browser;
 mod guard;
 mod outage;
 mod passing;

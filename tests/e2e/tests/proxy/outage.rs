@@ -115,7 +115,8 @@ fn an_interrupted_answer_is_resumed_where_it_stopped() {
     assert_eq!(hung_up.try_iter().count(), 3, "the relay did hang up");
 }
 
-fn copy_identity(host: &Host, cli: &kheeper_e2e::Cli, from: &str, to: &str) {
+/// The same identity for another command line, with another origin.
+pub(crate) fn copy_identity(host: &Host, cli: &kheeper_e2e::Cli, from: &str, to: &str) {
     let target = cli.context_dir();
     std::fs::create_dir_all(&target).expect("our own directory");
     for file in ["identity.json", "ed25519_private.pem"] {
