@@ -76,9 +76,11 @@ pub(crate) fn measure(database_mib: u64, rounds: usize) -> anyhow::Result<Pushed
 
 /// Text that wal-g's lz4 cannot shorten: what is sent is as much as what is read.
 fn fill(cluster: &Cluster, bytes: u64) {
-    cluster.sql("create table filled (what text); alter table filled alter what set storage external");
-    cluster
-        .sql("create table pool as select string_agg(md5(random()::text), '') as text from generate_series(1, 100000)");
+    // Stored as it is, the pool is read where a piece of it is wanted, and not whole for every row.
+    for table in ["filled", "pool"] {
+        cluster.sql(&format!("create table {table} (text text); alter table {table} alter text set storage external"));
+    }
+    cluster.sql("insert into pool select string_agg(md5(random()::text), '') from generate_series(1, 100000)");
     while cluster.sql("select pg_database_size('postgres')").parse().is_ok_and(|size: u64| size < bytes) {
         cluster.sql(
             "insert into filled select substr(text, 1 + (random() * 3000000)::int, 7900) from pool, generate_series(1, 10000)",
