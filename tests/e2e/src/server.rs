@@ -26,6 +26,7 @@ pub struct Server {
     pub data: PathBuf,
     port: u16,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     running: Option<Running>,
 }
 
@@ -38,6 +39,7 @@ impl Server {
             data: data.to_owned(),
             port: free_port(),
             options,
+            environment: Vec::new(),
             running: None,
         };
         server.restart();
@@ -49,7 +51,21 @@ impl Server {
         let mut command = Command::new(&self.program);
         command.arg("serve").arg("--data").arg(&self.data).arg("--listen").arg(self.address().to_string());
         command.args(self.options.iter().map(|option| option.replace(OWN_ORIGIN, &self.origin()))).current_dir("/");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// What its environment has more than ours, from the next start on.
+    pub fn set_environment(&mut self, variables: &[(&str, &str)]) {
+        self.environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    }
+
+    /// Starts it in the expectation that it ends by itself before it listens.
+    pub fn start_and_die(&mut self) {
+        self.running = None;
+        let mut running = Running::start("kheeper-server", self.serve_command());
+        let status = running.wait(secs(30));
+        assert!(!status.success() && !running.log().contains(ANNOUNCEMENT), "{}", running.log());
     }
 
     /// Starts it again after it has ended, and waits until it listens.

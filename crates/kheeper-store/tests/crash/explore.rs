@@ -210,3 +210,18 @@ fn runs_of_random_operations_and_faults_never_lose_or_alter_what_was_acknowledge
 fn a_run_of_a_known_seed_never_loses_or_alters_what_was_acknowledged() {
     at_random(environment("KHEEPER_SEED").map_or(20_261_122, |seed| seed + 1));
 }
+
+#[test]
+fn a_sync_that_is_left_out_is_noticed() {
+    for lie in [Step::Sync, Step::SyncDirectory] {
+        let noticed = std::panic::catch_unwind(|| {
+            run(1, 0, async |run| {
+                run.world.disk.lie_about(lie);
+                for _ in 0..20 {
+                    run.operate(Kind::PutLarge, Some((9, Fault::Stop)), Loss::Everything).await;
+                }
+            });
+        });
+        assert!(noticed.is_err(), "{lie:?} was left out, and nobody noticed");
+    }
+}

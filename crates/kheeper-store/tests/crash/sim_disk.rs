@@ -100,6 +100,8 @@ struct State {
     operation_steps: u64,
     fault: Option<(u64, Fault)>,
     stopped: bool,
+    /// A kind of sync that says it was done, and is not: for the test of these tests.
+    lie: Option<Step>,
     life: u64,
     faulted: Option<Step>,
     /// Files that must survive any crash at any step.
@@ -172,6 +174,11 @@ impl SimDisk {
 
     pub(crate) fn steps(&self) -> u64 {
         self.lock().steps
+    }
+
+    /// From now on syncs of this kind do nothing, and say that they did.
+    pub(crate) fn lie_about(&self, step: Step) {
+        self.lock().lie = Some(step);
     }
 
     fn is_gone(&self) -> bool {
@@ -386,6 +393,9 @@ impl Disk for SimDisk {
         if !is_root(&path) && !state.names.contains_key(&path) {
             return Err(not_found());
         }
+        if state.lie == Some(Step::SyncDirectory) {
+            return Ok(());
+        }
         let State { names, durable_names, doomed, .. } = &mut *state;
         let gone: Vec<PathBuf> =
             State::children(durable_names, &path).filter(|child| !names.contains_key(*child)).cloned().collect();
@@ -447,6 +457,7 @@ impl DiskFile for SimFile {
 
     fn sync(&mut self) -> io::Result<()> {
         match self.disk.step(Step::Sync) {
+            Ok(state) if state.lie == Some(Step::Sync) => Ok(()),
             Ok(mut state) => {
                 let content = state.contents.get_mut(&self.inode).ok_or_else(not_found)?;
                 if content.sync_failed {

@@ -1,0 +1,170 @@
+//! A disk that answers with errors, is slow, or is out of descriptors: the exact answers, and how it goes on afterwards.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+
+use kheeper_e2e::world::Host;
+use kheeper_e2e::{Door, World, command, files, unix, wait};
+
+use crate::filesystem::FileSystem;
+
+/// A world whose server has failpoints that are armed while a file is there.
+struct Hurt {
+    world: World,
+    host: Host,
+    door: Door,
+    armed: PathBuf,
+}
+
+fn hurt(failpoints: &str) -> Hurt {
+    let mut world = World::start();
+    let host = world.host("web-01");
+    let door = world.direct(&host.cli);
+    let armed = world.path("armed");
+    world.server.terminate();
+    world.server.set_environment(&[
+        ("KHEEPER_FAILPOINTS", failpoints),
+        ("KHEEPER_FAILPOINTS_WHILE", &armed.display().to_string()),
+    ]);
+    world.server.restart();
+    Hurt { world, host, door, armed }
+}
+
+impl Hurt {
+    fn arm(&self) {
+        fs::write(&self.armed, "").expect("our own directory");
+    }
+
+    fn disarm(&self) {
+        fs::remove_file(&self.armed).expect("it was there");
+    }
+}
+
+#[test]
+fn an_error_of_the_disk_in_a_write_is_500_nothing_is_seen_and_nothing_is_left() {
+    for place in ["blob.create", "blob.write", "blob.sync", "directory.sync"] {
+        let hurt = hurt(&format!("{place}=io"));
+        let (door, old, new) = (&hurt.door, hurt.host.path("old"), hurt.host.path("new"));
+        let bytes = files::random_bytes(1, 100_000);
+        door.put(&old, &bytes).expect(200);
+        hurt.arm();
+        for path in [&old, &new] {
+            door.put(path, &files::random_bytes(2, 90_000)).expect_error(500, "InternalError");
+        }
+        assert!(door.get(&old).expect(200).body == bytes, "{place}: the old version is intact");
+        door.get(&new).expect_error(404, "NoSuchKey");
+        assert_eq!(door.keys("myorg", "web-01/", 5), ["web-01/old"]);
+        // What needs no blob goes on.
+        door.put(&hurt.host.path("small"), b"tiny").expect(200);
+        let fsck = hurt.world.server.operator_json(&["fsck", "--read-data"]);
+        assert_eq!(fsck["orphan_blobs"], 0, "{place}: {fsck}");
+        hurt.disarm();
+        door.put(&new, &bytes).expect(200);
+        assert!(door.get(&new).expect(200).body == bytes, "{place}");
+    }
+}
+
+#[test]
+fn an_error_of_the_disk_in_a_read_is_500_at_first_and_a_broken_connection_later_and_never_404() {
+    let hurt = hurt("blob.read=io");
+    let path = hurt.host.path("a");
+    let bytes = files::random_bytes(1, 100_000);
+    hurt.door.put(&path, &bytes).expect(200);
+    hurt.arm();
+    hurt.door.get(&path).expect_error(500, "InternalError");
+    hurt.door.head(&path).expect(200);
+    hurt.disarm();
+    assert!(hurt.door.get(&path).expect(200).body == bytes);
+
+    // The header and the first hop are read; the third read of an armed server fails, long after the 200 has gone out.
+    let hurt = self::hurt("blob.read=io@3");
+    let path = hurt.host.path("a");
+    hurt.door.put(&path, &files::random_bytes(1, 12 << 20)).expect(200);
+    hurt.arm();
+    let answer = hurt.door.request("GET", &path).try_send(hurt.door.address);
+    assert!(answer.is_err(), "a body that ends too early is not an answer: {}", answer.expect("an answer").status);
+}
+
+#[test]
+fn a_slow_sync_holds_up_nobody_else() {
+    let hurt = hurt("blob.sync=wait");
+    let path = hurt.host.path("a");
+    let bytes = files::random_bytes(1, 100_000);
+    hurt.door.put(&path, &bytes).expect(200);
+    hurt.arm();
+    let slow = hurt.host.path("slow");
+    let reads = thread::scope(|scope| {
+        let put = scope.spawn(|| hurt.door.put(&slow, &bytes).expect(200));
+        let mut reads = 0;
+        while !put.is_finished() {
+            hurt.door.get(&path).expect(200);
+            reads += 1;
+        }
+        reads
+    });
+    assert!(reads >= 10, "only {reads} reads in the two seconds of a sync");
+    assert!(hurt.door.get(&slow).expect(200).body == bytes);
+}
+
+#[test]
+fn blobs_on_a_file_system_that_was_made_read_only_are_read_and_not_written() {
+    if !unix::is_root() {
+        return;
+    }
+    let dir = World::directory();
+    let data = dir.path().join("data");
+    let blobs = FileSystem::in_memory(&data.join("blobs"), "size=64m,mode=700");
+    let world = World::start_in(dir, &data, &[]);
+    let blobs = blobs;
+    let host = world.host("web-01");
+    let door = world.direct(&host.cli);
+    let (path, bytes) = (host.path("a"), files::random_bytes(1, 100_000));
+    door.put(&path, &bytes).expect(200);
+    blobs.remount("ro");
+    door.put(&path, &files::random_bytes(2, 100_000)).expect_error(503, "ServiceUnavailable");
+    assert!(door.get(&path).expect(200).body == bytes);
+    assert_eq!(door.keys("myorg", "web-01/", 5).len(), 1);
+    blobs.remount("rw");
+    door.put(&path, &bytes).expect(200);
+    world.server.operator(&["fsck", "--read-data"]).ok();
+}
+
+#[test]
+fn a_server_out_of_descriptors_says_slow_down_and_recovers() {
+    let mut world = World::start();
+    let host = world.host("web-01");
+    let door = world.direct(&host.cli);
+    let (path, bytes) = (host.path("a"), files::random_bytes(1, 100_000));
+    door.put(&path, &bytes).expect(200);
+    let pid = world.server.running().pid().to_string();
+    let limit = |descriptors: &str| {
+        let mut prlimit = Command::new("prlimit");
+        prlimit.args(["--pid", &pid, &format!("--nofile={descriptors}")]);
+        command::run(prlimit, wait::secs(10)).ok();
+    };
+    limit("64:4096");
+    // This one is in already; its body comes when nobody else gets in.
+    let request = door.put_request(&path, &bytes).header("Expect", "100-continue");
+    let mut inside = request.open(door.address).expect("it listens");
+    let mut continued = [0; 25];
+    inside.read_exact(&mut continued).expect("100 Continue");
+    let crowd: Vec<TcpStream> = (0..80).filter_map(|_| TcpStream::connect(door.address).ok()).collect();
+    let descriptors = format!("/proc/{pid}/fd");
+    wait::until("no descriptor to be free", wait::secs(20), || {
+        fs::read_dir(&descriptors).is_ok_and(|open| open.count() >= 64).then_some(())
+    });
+    inside.write_all(&bytes).expect("it reads");
+    let mut answer = String::new();
+    inside.read_to_string(&mut answer).expect("it answers and closes");
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("SlowDown"), "{answer}");
+    drop((crowd, inside));
+    // By itself, once descriptors are free.
+    wait::until("a write to succeed", wait::secs(60), || {
+        door.put_request(&path, &bytes).try_send(door.address).ok().filter(|answer| answer.status == 200)
+    });
+    assert!(door.get(&path).expect(200).body == bytes);
+}

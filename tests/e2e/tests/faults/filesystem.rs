@@ -1,0 +1,70 @@
+//! File systems of a test's own: in memory, or in a file, which power can be cut from.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kheeper_e2e::{command, wait};
+
+/// A mounted file system, unmounted when it is dropped.
+pub(crate) struct FileSystem {
+    image: Option<PathBuf>,
+    at: PathBuf,
+}
+
+fn run(program: &str, args: &[&str]) {
+    let mut command = Command::new(program);
+    command.args(args);
+    command::run(command, wait::secs(60)).ok();
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("our own paths are plain")
+}
+
+impl FileSystem {
+    /// A file system in memory with the mount's options, such as `size=64m`.
+    pub(crate) fn in_memory(at: &Path, options: &str) -> Self {
+        std::fs::create_dir_all(at).expect("our own directory");
+        run("mount", &["-t", "tmpfs", "-o", options, "tmpfs", text(at)]);
+        Self { image: None, at: at.to_owned() }
+    }
+
+    /// A file system of a kind (`ext4`, `xfs`) in the file `image`, of two sparse GiB.
+    pub(crate) fn in_image(kind: &str, image: &Path, at: &Path) -> Self {
+        std::fs::create_dir_all(at).expect("our own directory");
+        let file = std::fs::File::create(image).expect("our own directory");
+        file.set_len(2 << 30).expect("a sparse file");
+        run(&format!("mkfs.{kind}"), &["-q", text(image)]);
+        let filesystem = Self { image: Some(image.to_owned()), at: at.to_owned() };
+        filesystem.mount();
+        filesystem
+    }
+
+    /// With other mount options from now on.
+    pub(crate) fn remount(&self, options: &str) {
+        run("mount", &["-o", &format!("remount,{options}"), text(&self.at)]);
+    }
+
+    fn mount(&self) {
+        if let Some(image) = &self.image {
+            run("mount", &["-o", "loop", text(image), text(&self.at)]);
+        }
+    }
+
+    /// Nothing that was not synced reaches the file system any more.
+    pub(crate) fn cut_power(&self) {
+        run("xfs_io", &["-x", "-c", "shutdown", text(&self.at)]);
+    }
+
+    /// Mounted again after the power was cut: its own journal is replayed. Nobody may use it.
+    pub(crate) fn restore_power(&self) {
+        run("umount", &[text(&self.at)]);
+        self.mount();
+    }
+}
+
+impl Drop for FileSystem {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
+    }
+}

@@ -1,0 +1,127 @@
+//! A full disk: new bodies are refused with 507, and everything else goes on.
+
+use kheeper_e2e::{World, digest, files, unix};
+
+use crate::filesystem::FileSystem;
+
+#[test]
+fn a_full_disk_is_507_with_the_old_data_intact_and_recovers_without_a_restart() {
+    if !unix::is_root() {
+        eprintln!("not root: no small filesystem to fill");
+        return;
+    }
+    let dir = World::directory();
+    let data = dir.path().join("small");
+    let disk = FileSystem::in_memory(&data, "size=64m");
+    let world = World::start_in(dir, &data.join("data"), &[]);
+    // Declared after the world, so that it is unmounted before the world's directory is removed.
+    let disk = disk;
+    let host = world.host("web-01");
+    let proxy = world.host_proxy(&host);
+    let (direct, proxied) = (world.direct(&host.cli), proxy.door());
+    let bytes = |n: u64| files::random_bytes(n, 4 << 20);
+    let mut stored = 0;
+    let refused = loop {
+        let answer = direct.put(&host.path(&format!("f{stored}")), &bytes(stored));
+        if answer.status != 200 {
+            break answer;
+        }
+        stored += 1;
+        assert!(stored < 16, "64 MiB hold no 16 times 4 MiB");
+    };
+    refused.expect_error(507, "XKheeperStorageFull");
+    assert!(stored >= 10, "only {stored} times 4 MiB in 64 MiB");
+    proxied.put(&host.path("through-the-proxy"), &bytes(99)).expect_error(507, "XKheeperStorageFull");
+    direct.put(&host.path("f0"), &bytes(77)).expect_error(507, "XKheeperStorageFull");
+    // The client that waits for 100 is told before it has sent anything.
+    let asked = direct.put_request(&host.path("asked"), &bytes(98)).header("Expect", "100-continue");
+    let answer = asked.send(direct.address).expect_error(507, "XKheeperStorageFull");
+    assert!(!answer.continued);
+
+    for n in 0..stored {
+        let read = direct.get(&host.path(&format!("f{n}"))).expect(200);
+        assert_eq!(digest::md5_hex(&read.body), digest::md5_hex(&bytes(n)), "f{n}");
+    }
+    assert_eq!(direct.keys("myorg", "web-01/", 5).len() as u64, stored);
+    direct.delete(&host.path("f1")).expect(204);
+    direct.get(&host.path("f1")).expect_error(404, "NoSuchKey");
+    direct.get(&host.path("through-the-proxy")).expect_error(404, "NoSuchKey");
+
+    disk.remount("size=256m");
+    proxied.put(&host.path("f1"), &bytes(1)).expect(200);
+    assert!(proxied.get(&host.path("f1")).expect(200).body == bytes(1));
+    let fsck = world.server.operator(&["fsck", "--read-data"]);
+    assert!(fsck.status.success(), "{fsck}");
+}
+
+#[test]
+fn a_disk_without_inodes_is_507_with_the_old_data_intact_and_recovers_without_a_restart() {
+    if !unix::is_root() {
+        return;
+    }
+    let dir = World::directory();
+    let data = dir.path().join("data");
+    let disk = FileSystem::in_memory(&data.join("blobs"), "size=64m,nr_inodes=60,mode=700");
+    let world = World::start_in(dir, &data, &[]);
+    let disk = disk;
+    let host = world.host("web-01");
+    let door = world.direct(&host.cli);
+    let bytes = |n: u64| files::random_bytes(n, 10_000);
+    let stored = (0..60)
+        .find(|n| {
+            let answer = door.put(&host.path(&format!("f{n}")), &bytes(*n));
+            if answer.status != 200 {
+                answer.expect_error(507, "XKheeperStorageFull");
+                return true;
+            }
+            false
+        })
+        .expect("60 inodes hold no 60 blobs");
+    assert!(stored >= 5, "only {stored}");
+    door.put(&host.path("f0"), &bytes(77)).expect_error(507, "XKheeperStorageFull");
+    for n in 0..stored {
+        assert!(door.get(&host.path(&format!("f{n}"))).expect(200).body == bytes(n), "f{n}");
+    }
+    door.delete(&host.path("f1")).expect(204);
+    assert_eq!(door.keys("myorg", "web-01/", 7).len() as u64, stored - 1);
+    disk.remount("nr_inodes=1000");
+    door.put(&host.path("f1"), &bytes(1)).expect(200);
+    world.server.operator(&["fsck", "--read-data"]).ok();
+}
+
+#[test]
+fn a_full_index_is_507_nothing_is_acknowledged_and_the_server_starts_and_reads_all_the_same() {
+    if !unix::is_root() {
+        return;
+    }
+    let dir = World::directory();
+    let data = dir.path().join("data");
+    let index = FileSystem::in_memory(&data, "size=64m,mode=700");
+    let blobs = FileSystem::in_memory(&data.join("blobs"), "size=64m,mode=700");
+    let mut world = World::start_in(dir, &data, &[]);
+    let (_blobs, _index) = (blobs, index);
+    let host = world.host("web-01");
+    let door = world.direct(&host.cli);
+    let (path, bytes) = (host.path("a"), files::random_bytes(1, 100_000));
+    door.put(&path, &bytes).expect(200);
+    // To the last byte, over the reserve that writes are refused within.
+    let filler = data.join("lost+found");
+    let mut file = std::fs::File::create(&filler).expect("there is room");
+    while std::io::Write::write(&mut file, &[7; 4096]).is_ok_and(|written| written > 0) {}
+    drop(file);
+    for n in 0..20 {
+        let path = host.path(&format!("refused/{n}"));
+        door.put(&path, &files::random_bytes(n, 50_000)).expect_error(507, "XKheeperStorageFull");
+        door.get(&path).expect_error(404, "NoSuchKey");
+    }
+    assert!(door.get(&path).expect(200).body == bytes);
+    world.server.kill9();
+    world.server.restart();
+    assert!(door.get(&path).expect(200).body == bytes, "a start needs no room");
+    std::fs::remove_file(&filler).expect("ours to remove");
+    // The disk is asked again a moment later.
+    kheeper_e2e::wait::until("a write to succeed", kheeper_e2e::wait::secs(10), || {
+        (door.put(&path, &files::random_bytes(2, 90_000)).status == 200).then_some(())
+    });
+    world.server.operator(&["fsck", "--read-data"]).ok();
+}
