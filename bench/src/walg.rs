@@ -74,16 +74,16 @@ pub(crate) fn measure(database_mib: u64, rounds: usize) -> anyhow::Result<Pushed
     Ok(done)
 }
 
-/// Text that wal-g's lz4 cannot shorten: what is sent is as much as what is read.
+/// Digits that wal-g's lz4 cannot shorten: what is sent is as much as what is read.
 fn fill(cluster: &Cluster, bytes: u64) {
-    // Stored as it is, the pool is read where a piece of it is wanted, and not whole for every row.
+    // Bytes that are stored as they are, are read where a piece of them is wanted, and not whole for every row.
     for table in ["filled", "pool"] {
-        cluster.sql(&format!("create table {table} (text text); alter table {table} alter text set storage external"));
+        cluster.sql(&format!("create table {table} (what bytea); alter table {table} alter what set storage external"));
     }
-    cluster.sql("insert into pool select string_agg(md5(random()::text), '') from generate_series(1, 100000)");
+    cluster.sql("insert into pool select string_agg(md5(random()::text)::bytea, '') from generate_series(1, 100000)");
     while cluster.sql("select pg_database_size('postgres')").parse().is_ok_and(|size: u64| size < bytes) {
         cluster.sql(
-            "insert into filled select substr(text, 1 + (random() * 3000000)::int, 7900) from pool, generate_series(1, 10000)",
+            "insert into filled select substr(what, 1 + (random() * 3000000)::int, 7900) from pool, generate_series(1, 10000)",
         );
     }
     cluster.sql("checkpoint");
