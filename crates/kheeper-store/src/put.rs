@@ -3,6 +3,10 @@
 //! A crash before the commit leaves at most a blob that nothing refers to, which sweep collects. After the commit the
 //! object is durable. Once a commit was sent nobody here deletes the blob, whatever the answer: the commit may have
 //! happened all the same.
+//!
+//! The answer to a repeat, "that I have already", takes the same way: it is read inside the commit, by the writer, whose
+//! log was durable before (`index/sqlite/log.rs` at a start, the sync of each commit since). A sync that fails is not
+//! tried again: that of a blob or its directory fails the write, that of the index refuses writes until a restart.
 
 use bytes::{Bytes, BytesMut};
 use kheeper_model::limits::{INLINE_BYTES_MAX, PART_BYTES_MAX, PUT_BYTES_MAX, REPLAY_BYTES_MAX};
