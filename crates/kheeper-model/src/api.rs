@@ -176,6 +176,89 @@ pub struct HostRecord {
     pub no_overwrite: bool,
 }
 
+/// `POST /-/api/v1/hosts/{org}/{host}/set`: what is not named stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostSettings {
+    /// Seconds for which overwritten and deleted versions are kept. A shorter window counts for what is hidden once the
+    /// longer one before it has passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_secs: Option<u64>,
+    /// How much the namespace may hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
+    /// Whether other bytes for a key that is there are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_overwrite: Option<bool>,
+}
+
+/// How much a namespace may hold: current, hidden and uploading bytes together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quota {
+    /// As much as the server says for hosts of which nothing was said.
+    Default,
+    /// Without a limit.
+    None,
+    /// So many bytes.
+    Bytes(u64),
+}
+
+/// `POST /-/api/v1/hosts/{org}/{host}/restore`: one batch; the rest is asked for with `after`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreRequest {
+    /// Keys begin with this, `host/` not included.
+    #[serde(default)]
+    pub prefix: String,
+    /// As of this time; none brings back what was deleted, in its last version, and changes nothing else.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
+    /// Leave keys alone that were not there then; else they are hidden.
+    #[serde(default)]
+    pub keep_new: bool,
+    /// Change nothing, and say what would be.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Go on after this key.
+    #[serde(default)]
+    pub after: Option<String>,
+}
+
+/// One batch of a restore.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestorePage {
+    /// What was done, or would be.
+    pub steps: Vec<RestoreStep>,
+    /// Keys that are as they were.
+    pub unchanged: u64,
+    /// What to give as `after` for the next batch; none on the last.
+    pub next: Option<String>,
+}
+
+/// What a restore does to one key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreStep {
+    /// The key, `host/` included.
+    pub key: String,
+    /// What is done.
+    pub action: RestoreAction,
+    /// Bytes of what is restored or hidden.
+    pub bytes: u64,
+    /// Its Last-Modified, which a restored version keeps.
+    pub last_modified: Timestamp,
+}
+
+/// What a restore does to a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RestoreAction {
+    /// A new version with the old one's content.
+    Restore,
+    /// Hides what is current, because there was nothing.
+    Hide,
+}
+
 /// An object or a version, as `GET /-/api/v1/hosts/{org}/{host}/objects` lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectRecord {

@@ -66,6 +66,10 @@ pub const RETENTION_SECS_DEFAULT: u64 = 7 * 24 * 3600;
 pub const AS_OF_SECS_MIN: u64 = 60;
 /// Keys that one page of a listing of the past looks at: a page may end short of its entries, and says where to go on.
 pub const PAST_KEYS_PER_PAGE_MAX: usize = 10_000;
+/// Versions of one key that may be committed within an hour: one a second. Each is kept for the window.
+pub const VERSIONS_PER_KEY_HOUR_MAX: usize = 3600;
+/// Keys that one commit of a restore changes, so that it never holds others up for long.
+pub const RESTORE_KEYS_PER_COMMIT: usize = 200;
 /// Seconds a completed upload's row is kept, so that a repeated Complete gets the same answer.
 pub const COMPLETED_UPLOAD_SECS: u64 = 24 * 3600;
 /// Seconds an upload may be without activity before it is reclaimed: seven days.

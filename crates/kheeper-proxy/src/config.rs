@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kheeper_identity::{Identity, MachineId, PrivateKey, Scope, ServerTrust};
+use kheeper_model::Timestamp;
 
 use crate::error::StartError;
 
@@ -35,6 +36,8 @@ pub struct ProxyConfig {
     pub guard: LocalGuard,
     /// What the requests of this proxy may do.
     pub access: Access,
+    /// Read what there was then instead of what is current. Only with [`Access::Read`], as a person.
+    pub at: Option<Timestamp>,
     /// Serve for this long, then stop as on SIGTERM; `None` serves until told.
     pub lifetime: Option<Duration>,
     /// How long requests in flight may take once the proxy is told to stop.
@@ -107,6 +110,9 @@ impl ProxyConfig {
                 "the origin {origin} has no TLS and is not on this machine: the token could be read on the way \
                  (--allow-plain-http allows it)"
             ));
+        }
+        if self.at.is_some() && !matches!(self.access, Access::Read(_)) {
+            return refuse("the past can only be read: a time needs a person's read-only proxy".to_owned());
         }
         if let Some(ListenAddress::Tcp(address)) = &self.listen {
             check_bind(*address, &self.guard)?;

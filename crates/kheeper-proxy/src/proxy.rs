@@ -9,7 +9,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use kheeper_identity::{IdentitySubject, Scope};
 use kheeper_model::{AttemptId, Clock};
-use kheeper_s3::{S3Error, S3ErrorCode};
+use kheeper_s3::{S3Error, S3ErrorCode, as_of};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
@@ -40,6 +40,8 @@ pub(crate) struct Proxy {
     /// What ends TLS on the local side, where it is spoken.
     pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) grants: GrantNotices,
+    /// When requests look at, if not now.
+    pub(crate) at: Option<HeaderValue>,
     writes_refused: Option<String>,
 }
 
@@ -76,6 +78,7 @@ impl Proxy {
             drift: ClockDrift::default(),
             tls,
             grants: GrantNotices::default(),
+            at: config.at.map(as_of::header_value),
             writes_refused: why_no_writes(config, scope.as_ref()),
         })
     }

@@ -145,6 +145,9 @@ async fn sleep_or_for_ever(time: Option<Duration>) {
 fn log_start(bound: &BoundProxy, config: &ProxyConfig) {
     let mode = if matches!(config.access, Access::Read(_)) { ", read-only" } else { "" };
     tracing::info!("forwarding as {} to {}{mode}", config.identity.subject, config.identity.origin);
+    if let Some(at) = config.at {
+        tracing::info!("what is read is what there was at {at}");
+    }
     if config.guard.allow_users.is_empty() {
         tracing::warn!("every local user can use this identity: --allow-user NAME admits only those named");
     }

@@ -69,6 +69,10 @@ pub(crate) struct ServeArgs {
     /// A price list (TOML), for `kheeper usage`.
     #[arg(long, value_name = "FILE")]
     pub(crate) prices: Option<PathBuf>,
+    /// Bytes that a host may store where its owner has set no quota, for instance 500GiB: current, hidden and uploading
+    /// together [default: no limit].
+    #[arg(long, value_name = "BYTES", value_parser = crate::config::parse_bytes)]
+    pub(crate) quota_default: Option<u64>,
     /// Seconds that requests in flight get to finish after SIGTERM.
     #[arg(long, value_name = "SECS", default_value_t = 25)]
     pub(crate) drain_timeout: u64,

@@ -18,6 +18,7 @@ pub(crate) struct Config {
     pub(crate) origins: Vec<Origin>,
     pub(crate) tls: Tls,
     pub(crate) prices: Option<PriceList>,
+    pub(crate) quota_default_bytes: Option<u64>,
     pub(crate) drain_timeout: Duration,
 }
 
@@ -70,9 +71,17 @@ impl Config {
             origins,
             tls,
             prices,
+            quota_default_bytes: args.quota_default,
             drain_timeout: Duration::from_secs(args.drain_timeout),
         })
     }
+}
+
+/// Bytes as people write them: `500GiB`, `10 GB`, or a number.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    text.parse::<bytesize::ByteSize>()
+        .map(|bytes| bytes.as_u64())
+        .map_err(|_| format!("{text:?} is not a number of bytes: write for instance 500GiB"))
 }
 
 /// An address range in CIDR notation.

@@ -92,6 +92,12 @@ pub(crate) fn store_error(error: &StoreError) -> S3Error {
             return S3Error::new(Code::BadDigest)
                 .with_message(format!("The {algorithm} you specified did not match the calculated checksum."));
         }
+        StoreError::WouldOverwrite(key) => {
+            return S3Error::new(Code::PreconditionFailed).with_message(format!(
+                "{key} has, or had until it was deleted, other bytes, and this namespace keeps what was written first. \
+                 Write under another name or prefix; an owner ends it with kheeper hosts set ORG/HOST --no-overwrite=off."
+            ));
+        }
         StoreError::TimeNotPast(_) => {
             return S3Error::new(Code::InvalidArgument).with_message(format!("{error}."));
         }

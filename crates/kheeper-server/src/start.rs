@@ -48,7 +48,9 @@ fn start_log(format: LogFormat) {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
-    let store = match Store::open(StoreOptions::new(config.data_dir.clone())).await {
+    let mut options = StoreOptions::new(config.data_dir.clone());
+    options.defaults.quota_bytes = config.quota_default_bytes;
+    let store = match Store::open(options).await {
         Ok(store) => store,
         Err(error @ (OpenError::Locked(_) | OpenError::NewerFormat { .. } | OpenError::NotOurs(_))) => {
             let context = format!("failed to open {}", config.data_dir.display());

@@ -1,6 +1,6 @@
 //! Users, keys, orgs and hosts: who there is.
 
-use kheeper_model::api::{HostRecord, Joined, KeyRecord, KeyState, OrgRecord, UserRecord};
+use kheeper_model::api::{HostRecord, HostSettings, Joined, KeyRecord, KeyState, OrgRecord, UserRecord};
 use kheeper_model::{KeyId, Namespace, OrgName, Timestamp, UserId, UserName};
 
 use crate::caller::{Caller, CallerId, CallerRecord, DeleteHost, HostCredential, NewJoinToken, NewKey};
@@ -70,11 +70,6 @@ impl Store {
     /// All keys, revoked ones included.
     pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         self.shared.index.keys().await
-    }
-
-    /// Limits the bytes a namespace may hold: current, hidden and uploading together. None is no limit.
-    pub async fn set_quota(&self, namespace: &Namespace, bytes: Option<u64>) -> Result<HostRecord, StoreError> {
-        self.host_change(HostChange::SetQuota { namespace: namespace.clone(), bytes }).await
     }
 
     async fn people(&self, change: PeopleChange) -> Result<Outcome, StoreError> {
@@ -207,15 +202,15 @@ impl Store {
         self.host_change(HostChange::Undelete { caller: caller.clone(), namespace: namespace.clone() }).await
     }
 
-    /// Changes for how long overwritten and deleted versions are kept. Shortening it counts only once the old window has passed.
-    pub async fn set_retention(
+    /// Changes what holds for a host's namespace. A shorter window counts only once the old one has passed.
+    pub async fn set_host(
         &self,
         caller: &Caller,
         namespace: &Namespace,
-        secs: u64,
+        settings: HostSettings,
     ) -> Result<HostRecord, StoreError> {
         let (caller, namespace) = (caller.clone(), namespace.clone());
-        self.host_change(HostChange::SetRetention { caller, namespace, secs }).await
+        self.host_change(HostChange::Set { caller, namespace, settings }).await
     }
 
     async fn host_change(&self, change: HostChange) -> Result<HostRecord, StoreError> {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kheeper_model::limits::{GRANT_SECS_MAX, GRANTS_PER_HOST_MAX, GRANTS_PER_ORG_MAX};
-use kheeper_model::{ChecksumAlgorithm, ChecksumKind, GrantId, KeyId, Namespace, OrgName, Timestamp, UserId};
+use kheeper_model::{
+    ChecksumAlgorithm, ChecksumKind, GrantId, KeyId, Namespace, ObjectKey, OrgName, Timestamp, UserId,
+};
 
 /// Why the store did not do as it was asked. Messages finish the sentence "failed to …".
 #[derive(Debug, Clone, thiserror::Error)]
@@ -77,6 +79,9 @@ pub enum StoreError {
     /// A precondition of the write does not hold.
     #[error("the precondition does not hold")]
     PreconditionFailed,
+    /// The namespace keeps what was written first, and the key has, or had, other bytes.
+    #[error("{0} has other bytes, and the namespace keeps what was written first")]
+    WouldOverwrite(ObjectKey),
     /// The attempt id is known, with other bytes or another operation.
     #[error("the attempt is known, and wrote something else")]
     AttemptMismatch,

@@ -29,6 +29,7 @@ mod options;
 mod put;
 #[cfg(test)]
 mod put_faults;
+mod restore;
 mod scope;
 mod space;
 mod store;
@@ -51,8 +52,11 @@ pub use object::{
     CopyRequest, Deleted, ETagMatch, Integrity, ListEntry, ListPage, ListQuery, ListedObject, NewObject, ObjectMeta,
     Precondition, VersionCursor, VersionPage, VersionRecord, Written,
 };
-pub use options::{Background, FileSystemSpace, Randomness, Space, SpaceProbe, StoreOptions, SystemRandomness};
+pub use options::{
+    Background, FileSystemSpace, NamespaceDefaults, Randomness, Space, SpaceProbe, StoreOptions, SystemRandomness,
+};
 pub use put::PutWriter;
+pub use restore::RestoreTarget;
 pub use scope::ReadScope;
 pub use space::SpaceReport;
 pub use store::{Health, Store};

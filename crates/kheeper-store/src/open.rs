@@ -49,8 +49,7 @@ fn open_directory(options: &StoreOptions) -> Result<Shared, OpenError> {
     let lock = lock(root)?;
     failpoint::reach("open.locked").map_err(io_error(root))?;
     make_directory(&blobs_path)?;
-    let index =
-        SqliteIndex::open(&index_path, Arc::clone(&options.clock), options.retention_secs, options.index_readers)?;
+    let index = SqliteIndex::open(&index_path, Arc::clone(&options.clock), options.defaults, options.index_readers)?;
     failpoint::reach("open.index").map_err(io_error(root))?;
     // The names of what was made are durable before anything is acknowledged.
     directory::sync(root).map_err(io_error(root))?;

@@ -19,8 +19,8 @@ pub struct StoreOptions {
     pub data_dir: PathBuf,
     /// The index's clock.
     pub clock: Arc<dyn Clock>,
-    /// Seconds for which a new namespace keeps overwritten and deleted versions.
-    pub retention_secs: u64,
+    /// What holds for namespaces of which nothing else was said.
+    pub defaults: NamespaceDefaults,
     /// The disk that blobs lie on; a test passes its own.
     pub disk: Arc<dyn Disk>,
     /// Where names that were never used come from; a test passes its own.
@@ -39,7 +39,7 @@ impl StoreOptions {
         Self {
             data_dir: data_dir.into(),
             clock: Arc::new(SystemClock),
-            retention_secs: RETENTION_SECS_DEFAULT,
+            defaults: NamespaceDefaults { retention_secs: RETENTION_SECS_DEFAULT, quota_bytes: None },
             disk: Arc::new(RealDisk),
             randomness: Arc::new(SystemRandomness),
             space: Arc::new(FileSystemSpace),
@@ -53,10 +53,19 @@ impl fmt::Debug for StoreOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreOptions")
             .field("data_dir", &self.data_dir)
-            .field("retention_secs", &self.retention_secs)
+            .field("defaults", &self.defaults)
             .field("background", &self.background)
             .finish_non_exhaustive()
     }
+}
+
+/// What holds for namespaces of which nothing else was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamespaceDefaults {
+    /// Seconds for which a new namespace keeps overwritten and deleted versions.
+    pub retention_secs: u64,
+    /// Bytes that a namespace may hold, current, hidden and uploading together; none is no limit.
+    pub quota_bytes: Option<u64>,
 }
 
 /// Whether the store does its upkeep by itself.

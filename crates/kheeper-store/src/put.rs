@@ -64,6 +64,17 @@ impl HostStore {
     }
 }
 
+impl HostStore {
+    /// Refuses bytes that the quota has no room for before they are written: a file that its commit refuses lies on the
+    /// disk for a day, and a flood of them would fill it. The commit counts again.
+    async fn check_quota_left(&self, bytes: u64) -> Result<(), StoreError> {
+        match self.store.shared.index.quota_left(&self.namespace_id).await? {
+            Some(left) if left < bytes => Err(StoreError::QuotaExceeded),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl PutWriter {
     pub(crate) async fn begin(host: &HostStore, target: Target, length: Option<u64>) -> Result<Self, StoreError> {
         // What can never be committed must not be written first, again and again, by every retry.
@@ -87,6 +98,9 @@ impl PutWriter {
             return Err(StoreError::EntityTooLarge);
         }
         let stays_small = length.is_none_or(|length| length <= INLINE_BYTES_MAX as u64);
+        if let Some(length) = length.filter(|_| !stays_small) {
+            host.check_quota_left(length).await?;
+        }
         if matches!(writer.target, Target::Part(_)) || !stays_small {
             writer.open_blob().await?;
         }

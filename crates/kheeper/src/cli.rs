@@ -177,6 +177,7 @@ mod tests {
             "grants delete grt_00000000000000000000000000000000",
             "usage",
             "objects list",
+            "objects restore myorg/web-01",
             "audit",
             "setup postgres",
             "restore",

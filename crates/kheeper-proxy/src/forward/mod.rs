@@ -45,7 +45,10 @@ pub(crate) async fn forward(
     if changes && let Some(why) = proxy.writes_refused() {
         return Err(Refusal::denied(why.to_owned()));
     }
-    let (request, declared) = RequestHead::new(&head, &proxy.authority, kind, changes.then(AttemptId::random))?;
+    let (mut request, declared) = RequestHead::new(&head, &proxy.authority, kind, changes.then(AttemptId::random))?;
+    if let Some(at) = &proxy.at {
+        request.look_at(at);
+    }
     let slots = if kind.body() == BodyKind::None { &proxy.downloads } else { &proxy.uploads };
     let slot = take_slot(slots).await?;
     let answer = match kind.body() {

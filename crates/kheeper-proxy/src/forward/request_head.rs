@@ -9,7 +9,7 @@ use kheeper_s3::body::kheeper_trailer::{self, ATTEMPT, LENGTH};
 use kheeper_s3::header::{Policy, effective_headers, header_policy};
 use kheeper_s3::operation::BodyKind;
 use kheeper_s3::query::Query;
-use kheeper_s3::{OperationKind, S3Error, S3ErrorCode, signature};
+use kheeper_s3::{OperationKind, S3Error, S3ErrorCode, as_of, signature};
 
 use super::declared_body;
 use crate::upstream::RequestBody;
@@ -58,6 +58,11 @@ impl RequestHead {
         }
         let uri = origin_form(head.uri.path(), forwarded_query(head.uri.query()).as_deref())?;
         Ok((Self { method: head.method.clone(), uri, headers }, declared))
+    }
+
+    /// Asks for what there was then. It stays with the request when it is sent again or resumed.
+    pub(crate) fn look_at(&mut self, at: &HeaderValue) {
+        self.headers.insert(as_of::AT, at.clone());
     }
 
     /// The request with a body and the token. One that has to wait for the server's permission to send says so.
@@ -189,6 +194,7 @@ mod tests {
                 ("x-forwarded-for", "10.0.0.1"),
                 ("forwarded", "for=10.0.0.1"),
                 ("x-kheeper-length", "1"),
+                ("x-kheeper-at", "1"),
                 ("x-amz-date", "20260101T000000Z"),
                 ("x-amz-security-token", "secret"),
                 ("cookie", "a=b"),

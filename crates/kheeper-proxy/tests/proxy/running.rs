@@ -24,6 +24,7 @@ pub(crate) fn config(origin: &str) -> ProxyConfig {
         tls_dir: None,
         guard: LocalGuard::default(),
         access: Access::Full,
+        at: None,
         lifetime: None,
         drain_timeout: Duration::from_secs(20),
         allow_plain_http: false,

@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kheeper_identity::join_token::{JoinSecret, JoinToken};
-use kheeper_model::api::{HostCreate, HostInvitation, HostRecord};
+use kheeper_model::api::{HostCreate, HostInvitation, HostRecord, HostSettings};
 use kheeper_model::{HostName, Namespace, OrgName, Timestamp, limits};
 use kheeper_store::{DeleteHost, HostCredential, NewJoinToken, NewKey, StoreError};
 use serde::Deserialize;
@@ -142,6 +142,20 @@ pub(crate) async fn act(
     };
     app.tokens.forget_all();
     Ok(Json(host).into_response())
+}
+
+/// `POST /hosts/{org}/{host}/set`: the owner's word on window, quota and overwriting.
+pub(crate) async fn set(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    path: HostPath,
+    body: Result<Json<HostSettings>, JsonRejection>,
+) -> Result<Json<HostRecord>, ProblemResponse> {
+    let Path((org, host)) = path?;
+    let namespace = Namespace { org, host };
+    caller.owner_of(&namespace.org)?;
+    let Json(settings) = body?;
+    Ok(Json(app.store.set_host(&caller.0.store_caller(), &namespace, settings).await?))
 }
 
 #[derive(Deserialize)]

@@ -7,6 +7,7 @@ mod join;
 mod objects;
 mod orgs;
 mod problem;
+mod restore;
 mod usage;
 mod whoami;
 
@@ -31,6 +32,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/hosts", get(hosts::list).post(hosts::create))
         .route("/hosts/{org}/{host}", get(hosts::get).merge(delete(hosts::delete)))
         .route("/hosts/{org}/{host}/objects", get(objects::list))
+        .route("/hosts/{org}/{host}/restore", post(restore::restore))
+        .route("/hosts/{org}/{host}/set", post(hosts::set))
         .route("/hosts/{org}/{host}/{action}", post(hosts::act))
         .route("/grants", get(grants::list).post(grants::create))
         .route("/grants/{org}/{id}", delete(grants::delete))

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use kheeper_model::api::{GrantRecord, HostRecord, Joined, KeyRecord, OrgRecord, UserRecord};
 use kheeper_model::{
-    AttemptId, Checksum, ChecksumAlgorithm, ChecksumKind, ContentId, Crc64Nvme, ETag, Md5Digest, NamespaceId,
-    ObjectHeaders, ObjectKey, Timestamp,
+    AttemptId, Checksum, ChecksumAlgorithm, ChecksumKind, ContentId, Crc64Nvme, ETag, Md5Digest, Namespace,
+    NamespaceId, ObjectHeaders, ObjectKey, Timestamp,
 };
 
 use super::change_people::{GrantChange, HostChange, PeopleChange};
@@ -14,6 +14,7 @@ use super::content::ContentBody;
 use crate::blob::BlobName;
 use crate::caller::Caller;
 use crate::object::{Precondition, Written};
+use crate::restore::RestoreTarget;
 use crate::upload::CompletePart;
 
 /// One atomic change of the domain.
@@ -24,6 +25,7 @@ pub enum Change {
     CopyObject(CopyObject),
     DeleteObjects(DeleteObjects),
     TagObject(TagObject),
+    RestoreObjects(RestoreObjects),
     CreateUpload(CreateUpload),
     PutPart(PutPart),
     CompleteUpload(CompleteUpload),
@@ -154,6 +156,23 @@ pub struct TagObject {
     pub attempt: AttemptId,
     /// The tags in the form in which `x-amz-tagging` keeps them; none for none.
     pub tagging: Option<String>,
+}
+
+/// Makes keys what they were at a time: all or none. Repeating it changes nothing more.
+#[derive(Debug, Clone)]
+pub struct RestoreObjects {
+    /// An owner.
+    pub caller: Caller,
+    /// Where. A deleted, disabled or read-only host's too: its key has no part in it.
+    pub namespace: Namespace,
+    /// The namespace's id, whose turn it is.
+    pub namespace_id: NamespaceId,
+    /// What to make of them.
+    pub target: RestoreTarget,
+    /// The keys.
+    pub keys: BTreeSet<ObjectKey>,
+    /// When it began.
+    pub began: Timestamp,
 }
 
 /// A new upload.

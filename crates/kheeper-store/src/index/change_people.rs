@@ -1,6 +1,6 @@
 //! Changes to who there is: users, keys, orgs, hosts.
 
-use kheeper_model::api::KeyState;
+use kheeper_model::api::{HostSettings, KeyState};
 use kheeper_model::{GrantId, HostId, HostName, KeyId, Namespace, OrgName, Timestamp, UserId, UserName};
 
 use crate::caller::{Caller, DeleteHost, HostCredential, NewJoinToken, NewKey};
@@ -131,21 +131,14 @@ pub enum HostChange {
         /// Which host.
         namespace: Namespace,
     },
-    /// Changes for how long overwritten and deleted versions are kept.
-    SetRetention {
+    /// Changes what holds for a host's namespace: its window, its quota, whether what was written first stays.
+    Set {
         /// An owner.
         caller: Caller,
         /// Which host.
         namespace: Namespace,
-        /// Seconds.
-        secs: u64,
-    },
-    /// Changes how many bytes the namespace may hold; none is no limit.
-    SetQuota {
-        /// Which host.
-        namespace: Namespace,
-        /// Bytes.
-        bytes: Option<u64>,
+        /// What to change.
+        settings: HostSettings,
     },
 }
 

@@ -11,14 +11,14 @@ mod read;
 pub(crate) mod sqlite;
 
 use async_trait::async_trait;
-use kheeper_model::api::{GrantRecord, HostRecord, KeyRecord, OrgRecord, UsageRecord, UserRecord};
+use kheeper_model::api::{GrantRecord, HostRecord, KeyRecord, OrgRecord, RestorePage, UsageRecord, UserRecord};
 use kheeper_model::{
     Checksum, ContentId, Crc64Nvme, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp, UserId,
 };
 
 pub use change::{
     AbortUpload, Change, CompleteUpload, CopyObject, CreateUpload, DeleteObjects, Outcome, PutObject, PutPart,
-    TagObject,
+    RestoreObjects, TagObject,
 };
 pub use change_people::{GrantChange, HostChange, KeyOwner, PeopleChange};
 pub use change_upkeep::{Lease, LeaseName, SweepChange, TrafficDelta, UsageChange};
@@ -34,6 +34,7 @@ use crate::blob::BlobName;
 use crate::caller::{CallerId, CallerRecord};
 use crate::error::StoreError;
 use crate::object::{ListPage, ObjectMeta, VersionPage};
+use crate::restore::RestoreQuery;
 use crate::upload::{PartPage, UploadPage, UploadQuery};
 use crate::usage::Month;
 
@@ -61,6 +62,8 @@ pub trait Index: Send + Sync + 'static {
     async fn list(&self, plan: ListPlan) -> Result<ListPage, StoreError>;
     /// One page of versions, current and hidden.
     async fn versions(&self, query: VersionQuery) -> Result<VersionPage, StoreError>;
+    /// What a restore would change, a bounded number of keys at a time. [`RestorePage::next`] is the key to go on after.
+    async fn restore_plan(&self, query: RestoreQuery) -> Result<RestorePage, StoreError>;
     /// One page of an upload's parts.
     async fn parts(
         &self,
@@ -98,6 +101,8 @@ pub trait Index: Send + Sync + 'static {
     async fn usage(&self, org: &OrgName, host: Option<&HostName>, month: Month)
     -> Result<Vec<UsageRecord>, StoreError>;
 
+    /// Bytes that a namespace may still store by its quota; none without one.
+    async fn quota_left(&self, namespace: &NamespaceId) -> Result<Option<u64>, StoreError>;
     /// What sweep must know before it removes anything.
     async fn sweep_state(&self) -> Result<SweepState, StoreError>;
     /// Contents, by id, after `after`: the first ones that were condemned before `condemned_before`, or all.

@@ -212,7 +212,7 @@ fn options(path: &Path, clock: &Arc<ManualClock>, disk: &SimDisk, randomness: &A
     options.clock = clock.clone();
     options.disk = Arc::new(disk.clone());
     options.randomness = Arc::clone(randomness);
-    options.retention_secs = RETENTION_SECS;
+    options.defaults.retention_secs = RETENTION_SECS;
     options.background = Background::Off;
     options.index_readers = 1;
     options

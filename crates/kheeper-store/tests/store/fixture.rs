@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kheeper_model::api::HostRecord;
+use kheeper_model::api::{HostRecord, HostSettings, Quota};
 use kheeper_model::{
     AttemptId, Clock as _, Crc64Nvme, HostId, KeyId, ManualClock, Md5Digest, Namespace, ObjectHeaders, ObjectKey,
     Timestamp,
@@ -75,6 +75,19 @@ impl Fixture {
         let caller = Caller { key_id, subject: CallerId::Host(host_id) };
         let store = self.store.host_store(caller.clone(), namespace, record.namespace_id.clone());
         Host { record, caller, store }
+    }
+
+    /// Changes what holds for `web-01`.
+    pub(crate) async fn set(&self, settings: HostSettings) {
+        self.store.set_host(&self.owner, &namespace("web-01"), settings).await.unwrap();
+    }
+
+    pub(crate) async fn set_retention(&self, secs: u64) {
+        self.set(HostSettings { retention_secs: Some(secs), ..HostSettings::default() }).await;
+    }
+
+    pub(crate) async fn set_quota(&self, quota: Quota) {
+        self.set(HostSettings { quota: Some(quota), ..HostSettings::default() }).await;
     }
 
     /// Closes the store and opens the directory again.

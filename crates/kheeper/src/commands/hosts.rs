@@ -10,8 +10,9 @@ use super::hosts_delete::HostsDeleteArgs;
 use super::hosts_join::HostsJoinArgs;
 use super::hosts_list::HostsListArgs;
 use super::hosts_me::HostsMeArgs;
+use super::hosts_set::HostsSetArgs;
 use super::not_built::NotBuiltArgs;
-use super::{hosts_create, hosts_delete, hosts_join, hosts_list, hosts_me, not_built};
+use super::{hosts_create, hosts_delete, hosts_join, hosts_list, hosts_me, hosts_set, not_built};
 use crate::cli::GlobalArgs;
 use crate::control_client::ControlClient;
 use crate::error::Failure;
@@ -47,8 +48,8 @@ pub(crate) enum HostsCommand {
     Revoke(HostArgs),
     /// Change a host's key (not built yet: `hosts rejoin` does).
     RotateKey(NotBuiltArgs),
-    /// Change a host's retention and the like (not built yet).
-    Set(NotBuiltArgs),
+    /// Change how long a host's history is kept, how much it may store, and whether what is there stays.
+    Set(HostsSetArgs),
 }
 
 /// A host that must be named.
@@ -83,7 +84,7 @@ pub(crate) fn run(command: HostsCommand, global: &GlobalArgs) -> anyhow::Result<
         HostsCommand::Undelete(args) => block_on(change(args.host, Verb::Undelete, global)),
         HostsCommand::Revoke(args) => block_on(change(args.host, Verb::Revoke, global)),
         HostsCommand::RotateKey(args) => not_built::run("hosts rotate-key", &args),
-        HostsCommand::Set(args) => not_built::run("hosts set", &args),
+        HostsCommand::Set(args) => block_on(hosts_set::run(args, global)),
     }
 }
 
@@ -181,6 +182,9 @@ pub(super) fn print_host(record: &HostRecord, format: Format) -> anyhow::Result<
         ("current", output::bytes(record.current_bytes)),
         ("hidden", output::bytes(record.hidden_bytes)),
         ("uploading", output::bytes(record.uploading_bytes)),
+        ("kept when hidden", record.retention_secs.map(output::duration).unwrap_or_default()),
+        ("quota", record.quota_bytes.map_or_else(|| "none".to_owned(), output::bytes)),
+        ("no overwrite", if record.no_overwrite { "on" } else { "off" }.to_owned()),
         ("last object", time(record.last_object_at)),
         ("last base backup", time(record.last_base_backup_at)),
     ]))

@@ -5,6 +5,7 @@ use kheeper_model::api::{HostRecord, HostState};
 use kheeper_model::{OrgName, Timestamp};
 
 use super::hosts::state;
+use super::hosts_set::warnings;
 use crate::cli::GlobalArgs;
 use crate::control_client::ControlClient;
 use crate::duration;
@@ -37,6 +38,11 @@ pub(crate) async fn run(args: HostsListArgs, global: &GlobalArgs) -> anyhow::Res
         Format::Json => output::print_json(&hosts)?,
         Format::Table if args.stale.is_some() && hosts.is_empty() => {}
         Format::Table => output::print(&table(&hosts, now))?,
+    }
+    for host in &hosts {
+        for word in warnings(host) {
+            output::say(format_args!("{}/{}: {word}", host.org, host.host));
+        }
     }
     let Some(limit_secs) = args.stale else { return Ok(ExitCode::Success) };
     let (stale, limit) = (hosts.len(), output::duration(limit_secs));

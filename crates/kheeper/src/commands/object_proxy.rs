@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use kheeper_identity::{Identity, IdentitySubject, MachineId, Scope, ServerTrust};
-use kheeper_model::Namespace;
+use kheeper_model::{Namespace, Timestamp};
 use kheeper_proxy::{Access, ListenAddress, LocalGuard, ProxyConfig, StartError};
 
 use super::tls_dir::TlsDirArgs;
@@ -15,6 +15,7 @@ use crate::cli::GlobalArgs;
 use crate::error::Failure;
 use crate::exit_code::ExitCode;
 use crate::output;
+use crate::when;
 
 /// How long a person's proxy serves when they do not say: a working day.
 const USER_LIFETIME: Duration = Duration::from_secs(8 * 3600);
@@ -50,6 +51,9 @@ pub(crate) struct ObjectProxyArgs {
     /// Read this host's backups only, ORG/HOST; may be repeated. For a person's proxy.
     #[arg(long = "only", value_name = "ORG/HOST")]
     only: Vec<Namespace>,
+    /// Show what there was at this time, at least a minute ago: 2026-11-22T21:00:00Z, or "2h ago". For a person's proxy.
+    #[arg(long, value_name = "TIME", value_parser = when::parse_flag)]
+    at: Option<Timestamp>,
     /// After SIGTERM, let requests in flight take this long.
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "30s")]
     drain_timeout: Duration,
@@ -79,6 +83,10 @@ fn configure(args: ObjectProxyArgs, global: &GlobalArgs) -> anyhow::Result<Proxy
     let context = global.context()?;
     let (identity, key) = context.identity_and_key()?;
     let access = access(&identity, &args.only)?;
+    if args.at.is_some() && access == Access::Full {
+        let message = "--at is for an owner's proxy: a host sees what is current, and its owner sees its history";
+        return Err(Failure::usage(message).into());
+    }
     let is_user = matches!(identity.subject, IdentitySubject::User { .. });
     if is_user && !args.allow_users.is_empty() {
         let message = "a person's proxy serves that person only: leave --allow-user (KHEEPER_ALLOW_USERS) out";
@@ -99,6 +107,7 @@ fn configure(args: ObjectProxyArgs, global: &GlobalArgs) -> anyhow::Result<Proxy
             allow_remote: args.allow_remote,
         },
         access,
+        at: args.at,
         lifetime: args.lifetime.or(is_user.then_some(USER_LIFETIME)),
         drain_timeout: args.drain_timeout,
         allow_plain_http: global.allow_plain_http,

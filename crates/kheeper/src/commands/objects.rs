@@ -8,7 +8,8 @@ use kheeper_model::{Namespace, OrgName};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::objects_list::ObjectsListArgs;
-use super::{block_on, objects_list};
+use super::objects_restore::ObjectsRestoreArgs;
+use super::{block_on, objects_list, objects_restore};
 use crate::cli::GlobalArgs;
 use crate::control_client::ControlClient;
 use crate::exit_code::ExitCode;
@@ -18,12 +19,15 @@ use crate::exit_code::ExitCode;
 pub(crate) enum ObjectsCommand {
     /// What there is, what there was, or every version that is still kept.
     List(ObjectsListArgs),
+    /// Make what there was current again, as new versions; nothing is taken away. For owners.
+    Restore(ObjectsRestoreArgs),
 }
 
 /// Runs `kheeper objects …`.
 pub(crate) fn run(command: ObjectsCommand, global: &GlobalArgs) -> anyhow::Result<ExitCode> {
     match command {
         ObjectsCommand::List(args) => block_on(objects_list::run(args, global)),
+        ObjectsCommand::Restore(args) => block_on(objects_restore::run(args, global)),
     }
 }
 

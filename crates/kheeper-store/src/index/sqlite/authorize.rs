@@ -5,15 +5,28 @@ use kheeper_model::{Namespace, NamespaceId, ObjectKey, OrgName};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::batch::{Batch, ChangeError};
-use super::rows::RowExt as _;
+use super::rows::{RowExt as _, int};
 use crate::caller::{Caller, CallerId};
 use crate::error::{Denied, StoreError};
 use crate::object::host_state;
+use crate::options::NamespaceDefaults;
 
 /// `identity_key.state`.
 pub(super) const PENDING: i64 = 0;
 pub(super) const ACTIVE: i64 = 1;
 pub(super) const REVOKED: i64 = 2;
+
+/// `namespace.quota_bytes` where somebody said that there shall be none.
+pub(super) const NO_QUOTA: i64 = -1;
+
+/// The quota that counts: the namespace's own, or the server's default.
+pub(super) fn quota(own: Option<i64>, defaults: NamespaceDefaults) -> Option<i64> {
+    match own {
+        Some(NO_QUOTA) => None,
+        Some(bytes) => Some(bytes),
+        None => defaults.quota_bytes.map(int),
+    }
+}
 
 /// A host that may write, and where.
 #[derive(Debug, Clone)]
@@ -22,6 +35,8 @@ pub(super) struct Writer {
     pub(super) namespace_no: i64,
     pub(super) namespace: Namespace,
     pub(super) quota_bytes: Option<i64>,
+    /// Whether what was written first stays.
+    pub(super) no_overwrite: bool,
 }
 
 /// A host's row, with its namespace.
@@ -49,7 +64,8 @@ impl Batch<'_> {
             .connection
             .prepare_cached(
                 "SELECT n.namespace_no, n.org_no, o.name, n.host, n.deleted_at IS NOT NULL, h.disabled, h.joined,
-                        h.read_only, n.quota_bytes, n.namespace_id
+                        h.read_only, n.quota_bytes, n.namespace_id,
+                        n.no_overwrite
                  FROM host h JOIN namespace n USING (namespace_no) JOIN org o USING (org_no)
                  WHERE h.host_id = ?1",
             )?
@@ -58,7 +74,8 @@ impl Batch<'_> {
                     namespace_no: row.get(0)?,
                     org_no: row.get(1)?,
                     namespace: Namespace { org: row.parsed(2)?, host: row.parsed(3)? },
-                    quota_bytes: row.get(8)?,
+                    quota_bytes: quota(row.get(8)?, self.defaults),
+                    no_overwrite: row.get(10)?,
                 };
                 let state = host_state(row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?);
                 Ok((writer, state, row.parsed::<NamespaceId>(9)?))

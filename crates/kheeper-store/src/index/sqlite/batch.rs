@@ -11,6 +11,7 @@ use crate::blob::BlobName;
 use crate::caller::Caller;
 use crate::error::StoreError;
 use crate::index::{Change, Ledger, Outcome};
+use crate::options::NamespaceDefaults;
 
 /// Milliseconds that the clock may go on between two commits before it counts as a jump: an hour.
 const CLOCK_JUMP_MILLIS: i64 = 3_600_000;
@@ -52,8 +53,8 @@ pub(super) struct Batch<'c> {
     pub(super) connection: &'c Connection,
     /// The index's clock when the batch began.
     pub(super) now: Timestamp,
-    /// Seconds for which a new namespace keeps what is hidden.
-    pub(super) retention_secs: u64,
+    /// What holds for namespaces of which nothing else was said.
+    pub(super) defaults: NamespaceDefaults,
     /// What the change under way does to ledgers; counts only once it was made.
     pending: Effects,
     made: Effects,
@@ -69,9 +70,9 @@ struct Effects {
 }
 
 impl<'c> Batch<'c> {
-    pub(super) fn new(connection: &'c Connection, now: Timestamp, retention_secs: u64) -> Self {
+    pub(super) fn new(connection: &'c Connection, now: Timestamp, defaults: NamespaceDefaults) -> Self {
         let writers = HashMap::new();
-        Self { connection, now, retention_secs, pending: Effects::default(), made: Effects::default(), writers }
+        Self { connection, now, defaults, pending: Effects::default(), made: Effects::default(), writers }
     }
 
     /// Makes one change, or none of it.
@@ -112,6 +113,7 @@ impl<'c> Batch<'c> {
             Change::CopyObject(copy) => self.copy_object(copy),
             Change::DeleteObjects(delete) => self.delete_objects(delete),
             Change::TagObject(tag) => self.tag_object(&tag),
+            Change::RestoreObjects(restore) => self.restore_objects(&restore),
             Change::CreateUpload(create) => self.create_upload(create),
             Change::PutPart(part) => self.put_part(part),
             Change::CompleteUpload(complete) => self.complete_upload(complete),

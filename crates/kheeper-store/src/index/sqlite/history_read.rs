@@ -59,6 +59,18 @@ pub(super) fn version_at(
     found.flatten().transpose()
 }
 
+/// The last version that was ever current.
+pub(super) fn last_version(
+    connection: &Connection,
+    org_no: i64,
+    key: &ObjectKey,
+) -> rusqlite::Result<Option<ObjectMeta>> {
+    connection
+        .prepare_cached(SELECT_LAST_VERSION)?
+        .query_row(params![org_no, key.as_bytes(), i64::MAX], |row| read_meta(row, key))
+        .optional()
+}
+
 /// Whether the version that became current was not hidden by then.
 fn was_current(row: &Row<'_>, hidden_at: usize, at: Timestamp) -> rusqlite::Result<bool> {
     Ok(row.time_if_any(hidden_at)?.is_none_or(|hidden_at| hidden_at > at))

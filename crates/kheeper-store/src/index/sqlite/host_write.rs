@@ -1,10 +1,10 @@
 //! Hosts and their namespaces.
 
-use kheeper_model::api::{HostState, Joined, KeyState};
+use kheeper_model::api::{HostSettings, HostState, Joined, KeyState, Quota};
 use kheeper_model::{HostId, Namespace, NamespaceId, Timestamp};
 use rusqlite::{OptionalExtension as _, params};
 
-use super::authorize::{HostRow, REVOKED};
+use super::authorize::{HostRow, NO_QUOTA, REVOKED};
 use super::batch::{Batch, ChangeError};
 use super::rows::{RowExt as _, int, uint};
 use super::{people_read, retention};
@@ -42,14 +42,7 @@ impl Batch<'_> {
             }
             HostChange::Delete { caller, namespace, mode } => self.delete_host(&caller, &namespace, mode),
             HostChange::Undelete { caller, namespace } => self.undelete(&caller, &namespace),
-            HostChange::SetRetention { caller, namespace, secs } => self.set_retention(&caller, &namespace, secs),
-            HostChange::SetQuota { namespace, bytes } => {
-                let host = self.host_row(&namespace)?;
-                self.connection
-                    .prepare_cached("UPDATE namespace SET quota_bytes = ?2 WHERE namespace_no = ?1")?
-                    .execute(params![host.namespace_no, bytes.map(int)])?;
-                self.host_outcome(&namespace)
-            }
+            HostChange::Set { caller, namespace, settings } => self.set_host(&caller, &namespace, &settings),
         }
     }
 
@@ -82,7 +75,7 @@ impl Batch<'_> {
             .connection
             .prepare_cached("SELECT retention_secs FROM org WHERE org_no = ?1")?
             .query_row([org_no], |row| row.get(0))?;
-        retention::set(self.connection, namespace_no, secs.map_or(self.retention_secs, uint), self.now)?;
+        retention::set(self.connection, namespace_no, secs.map_or(self.defaults.retention_secs, uint), self.now)?;
         let host_id = HostId::random();
         self.connection
             .prepare_cached("INSERT INTO host (host_id, namespace_no, created_at) VALUES (?1, ?2, ?3)")?
@@ -205,9 +198,31 @@ impl Batch<'_> {
         self.host_outcome(namespace)
     }
 
-    fn set_retention(&self, caller: &Caller, namespace: &Namespace, secs: u64) -> Result<Outcome, ChangeError> {
+    fn set_host(
+        &self,
+        caller: &Caller,
+        namespace: &Namespace,
+        settings: &HostSettings,
+    ) -> Result<Outcome, ChangeError> {
         let host = self.owned_host(caller, namespace)?;
-        retention::set(self.connection, host.namespace_no, secs, self.now)?;
+        if let Some(secs) = settings.retention_secs {
+            retention::set(self.connection, host.namespace_no, secs, self.now)?;
+        }
+        if let Some(quota) = settings.quota {
+            let bytes = match quota {
+                Quota::Default => None,
+                Quota::None => Some(NO_QUOTA),
+                Quota::Bytes(bytes) => Some(int(bytes)),
+            };
+            self.connection
+                .prepare_cached("UPDATE namespace SET quota_bytes = ?2 WHERE namespace_no = ?1")?
+                .execute(params![host.namespace_no, bytes])?;
+        }
+        if let Some(no_overwrite) = settings.no_overwrite {
+            self.connection
+                .prepare_cached("UPDATE namespace SET no_overwrite = ?2 WHERE namespace_no = ?1")?
+                .execute(params![host.namespace_no, no_overwrite])?;
+        }
         self.host_outcome(namespace)
     }
 
@@ -218,7 +233,7 @@ impl Batch<'_> {
     }
 
     fn host_outcome(&self, namespace: &Namespace) -> Result<Outcome, ChangeError> {
-        let host = people_read::host(self.connection, namespace, self.now)?;
+        let host = people_read::host(self.connection, namespace, self.now, self.defaults)?;
         Ok(Outcome::Host(Box::new(host.ok_or_else(|| StoreError::NoSuchHost(namespace.clone()))?)))
     }
 }

@@ -11,12 +11,15 @@ mod grant_write;
 mod history_read;
 mod host_write;
 mod log;
+mod no_overwrite;
 mod object_read;
 mod object_write;
 mod people_read;
 mod people_write;
 mod queue;
 mod readers;
+mod restore_read;
+mod restore_write;
 mod retention;
 mod rows;
 pub(crate) mod schema;
@@ -32,7 +35,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kheeper_model::api::{GrantRecord, HostRecord, KeyRecord, OrgRecord, UsageRecord, UserRecord};
+use kheeper_model::api::{GrantRecord, HostRecord, KeyRecord, OrgRecord, RestorePage, UsageRecord, UserRecord};
 use kheeper_model::{
     Checksum, Clock, ContentId, Crc64Nvme, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp,
     UserId,
@@ -50,6 +53,8 @@ use crate::blob::BlobName;
 use crate::caller::{CallerId, CallerRecord};
 use crate::error::{OpenError, StoreError};
 use crate::object::{ListPage, ObjectMeta, VersionPage};
+use crate::options::NamespaceDefaults;
+use crate::restore::RestoreQuery;
 use crate::upload::{PartPage, UploadPage, UploadQuery};
 use crate::usage::Month;
 
@@ -64,6 +69,7 @@ pub(crate) struct SqliteIndex {
     caller_readers: Readers,
     committed_high: Timestamp,
     clock: Arc<dyn Clock>,
+    defaults: NamespaceDefaults,
 }
 
 impl SqliteIndex {
@@ -71,7 +77,7 @@ impl SqliteIndex {
     pub(crate) fn open(
         path: &Path,
         clock: Arc<dyn Clock>,
-        retention_secs: u64,
+        defaults: NamespaceDefaults,
         readers: usize,
     ) -> Result<Self, OpenError> {
         let connection = schema::open_writer(path)?;
@@ -80,8 +86,8 @@ impl SqliteIndex {
         let committed_high = connection.query_row(high, [], |row| row.get(0)).map_err(schema::index_error)?;
         let readers = Readers::open(path, readers)?;
         let caller_readers = Readers::open(path, CALLER_READERS)?;
-        let writer = Writer::start(connection, checkpointer, Arc::clone(&clock), retention_secs)?;
-        Ok(Self { writer, readers, caller_readers, committed_high: Timestamp(committed_high), clock })
+        let writer = Writer::start(connection, checkpointer, Arc::clone(&clock), defaults)?;
+        Ok(Self { writer, readers, caller_readers, committed_high: Timestamp(committed_high), clock, defaults })
     }
 
     /// The highest time that had been committed when the index was opened.
@@ -143,6 +149,15 @@ impl Index for SqliteIndex {
         self.readers.read(move |connection| history_read::versions(connection, &query)).await
     }
 
+    async fn restore_plan(&self, query: RestoreQuery) -> Result<RestorePage, StoreError> {
+        self.readers
+            .read(move |connection| {
+                let view = connection.transaction()?;
+                restore_read::plan(&view, &query)
+            })
+            .await
+    }
+
     async fn parts(
         &self,
         namespace: &NamespaceId,
@@ -196,8 +211,8 @@ impl Index for SqliteIndex {
     }
 
     async fn hosts(&self, org: &OrgName) -> Result<Vec<HostRecord>, StoreError> {
-        let (org, now) = (org.clone(), self.clock.now());
-        self.readers.read(move |connection| people_read::hosts(connection, &org, now)).await
+        let (org, now, defaults) = (org.clone(), self.clock.now(), self.defaults);
+        self.readers.read(move |connection| people_read::hosts(connection, &org, now, defaults)).await
     }
 
     async fn grants(&self, org: &OrgName) -> Result<Vec<GrantRecord>, StoreError> {
@@ -206,8 +221,8 @@ impl Index for SqliteIndex {
     }
 
     async fn host(&self, namespace: &Namespace) -> Result<Option<HostRecord>, StoreError> {
-        let (namespace, now) = (namespace.clone(), self.clock.now());
-        self.readers.read(move |connection| people_read::host(connection, &namespace, now)).await
+        let (namespace, now, defaults) = (namespace.clone(), self.clock.now(), self.defaults);
+        self.readers.read(move |connection| people_read::host(connection, &namespace, now, defaults)).await
     }
 
     async fn usage(
@@ -223,6 +238,11 @@ impl Index for SqliteIndex {
                 usage_read::usage(&view, &org, host.as_ref(), month, now)
             })
             .await
+    }
+
+    async fn quota_left(&self, namespace: &NamespaceId) -> Result<Option<u64>, StoreError> {
+        let (namespace, defaults) = (namespace.clone(), self.defaults);
+        self.readers.read(move |connection| usage_read::quota_left(connection, &namespace, defaults)).await
     }
 
     async fn sweep_state(&self) -> Result<SweepState, StoreError> {

@@ -1,12 +1,13 @@
 //! Versions: PUT, copy, and the hiding that overwrite and delete share.
 
-use kheeper_model::limits::STALLED_PUT_SECS;
+use kheeper_model::limits::{STALLED_PUT_SECS, VERSIONS_PER_KEY_HOUR_MAX};
 use kheeper_model::{AttemptId, Checksum, ContentId, ETag, ObjectHeaders, ObjectKey, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::attempt::{Answer, Fingerprint};
 use super::authorize::Writer;
 use super::batch::{Batch, ChangeError};
+use super::no_overwrite::NewBytes;
 use super::retention;
 use super::rows::{RowExt as _, content_bytes, crc_bits, int, json};
 use crate::error::StoreError;
@@ -27,12 +28,14 @@ pub(super) struct NewVersion {
     pub(super) part_count: Option<u32>,
     pub(super) checksum: Option<Checksum>,
     pub(super) headers: ObjectHeaders,
+    /// When its bytes were first committed; none is now.
+    pub(super) modified_at: Option<Timestamp>,
 }
 
 /// The current version of a key, as far as a commit has to know it.
-struct Current {
+pub(super) struct Current {
     etag: ETag,
-    committed_at: Timestamp,
+    pub(super) committed_at: Timestamp,
     began_at: Timestamp,
 }
 
@@ -48,6 +51,13 @@ impl Batch<'_> {
             put.body.only_blob().iter().try_for_each(|blob| self.condemn_blob(blob))?;
             return Ok(answer);
         }
+        let etag = ETag::new(&put.md5.to_hex());
+        let new = NewBytes { key: &put.key, bytes: put.bytes, crc64nvme: put.crc64nvme, etag: &etag };
+        if let Some(first) = self.first_one(&writer, &new, &put.precondition)? {
+            put.body.only_blob().iter().try_for_each(|blob| self.condemn_blob(blob))?;
+            self.keep_answer(writer.namespace_no, &put.attempt, fingerprint, &Answer::written(&first))?;
+            return Ok(Outcome::Written(first));
+        }
         self.check_quota(&writer, put.bytes)?;
         self.insert_content(&put)?;
         let version = NewVersion {
@@ -55,11 +65,12 @@ impl Batch<'_> {
             attempt: put.attempt,
             content: put.content,
             bytes: put.bytes,
-            etag: ETag::new(&put.md5.to_hex()),
+            etag,
             began: put.began,
             part_count: None,
             checksum: put.checksum,
             headers: put.headers,
+            modified_at: None,
         };
         let written = self.commit_version(&writer, version, &put.precondition)?;
         self.keep_answer(writer.namespace_no, &put.attempt, fingerprint, &Answer::written(&written))?;
@@ -72,6 +83,7 @@ impl Batch<'_> {
         if let Some(answer) = self.earlier_answer(writer.namespace_no, &copy.attempt, fingerprint)? {
             return Ok(answer);
         }
+        self.refuse_copy_over(&writer, &copy.key)?;
         self.check_quota(&writer, copy.bytes)?;
         let referred = self
             .connection
@@ -91,6 +103,7 @@ impl Batch<'_> {
             part_count: copy.part_count,
             checksum: copy.checksum,
             headers: copy.headers,
+            modified_at: None,
         };
         let written = self.commit_version(&writer, version, &copy.precondition)?;
         self.keep_answer(writer.namespace_no, &copy.attempt, fingerprint, &Answer::written(&written))?;
@@ -173,6 +186,7 @@ impl Batch<'_> {
 
         // LastModified of a key only ever grows, whatever the clock does.
         let last = self.last_time_of_key(writer.org_no, key)?;
+        self.check_version_rate(writer.org_no, key, last)?;
         let committed_at = last.map_or(self.now, |last| self.now.max(Timestamp(last.0 + 1)));
         let stalled = precondition.is_none()
             && current.as_ref().is_some_and(|current| version.began.plus_secs(STALLED_PUT_SECS) < current.began_at);
@@ -195,15 +209,39 @@ impl Batch<'_> {
             upsert_object(self.connection, writer, &version, committed_at)?;
             self.note_object(writer.namespace_no, committed_at);
             if is_base_backup(&version.key) {
-                self.connection
-                    .prepare_cached(
-                        "INSERT OR REPLACE INTO base_backup (namespace_no, key, committed_at) VALUES (?1, ?2, ?3)",
-                    )?
-                    .execute(params![writer.namespace_no, key, committed_at.as_millis()])?;
+                self.note_base_backup(writer.namespace_no, key, committed_at)?;
             }
         }
         let NewVersion { etag, bytes, checksum, .. } = version;
         Ok(Written { etag, last_modified: committed_at, bytes, checksum })
+    }
+
+    pub(super) fn note_base_backup(&self, namespace_no: i64, key: &[u8], at: Timestamp) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO base_backup (namespace_no, key, committed_at) VALUES (?1, ?2, ?3)")?
+            .execute(params![namespace_no, key, at.as_millis()])
+            .map(drop)
+    }
+
+    /// One key must not fill the history: each version is kept for the window.
+    fn check_version_rate(&self, org_no: i64, key: &[u8], last: Option<Timestamp>) -> Result<(), ChangeError> {
+        let hour_ago = self.now.minus_secs(3600);
+        if last.is_none_or(|last| last <= hour_ago) {
+            return Ok(());
+        }
+        let earlier = self
+            .connection
+            .prepare_cached(
+                "SELECT committed_at FROM version WHERE org_no = ?1 AND key = ?2
+                 ORDER BY committed_at DESC LIMIT 1 OFFSET ?3",
+            )?
+            .query_row(params![org_no, key, int(VERSIONS_PER_KEY_HOUR_MAX as u64 - 1)], |row| row.time(0))
+            .optional()?;
+        if earlier.is_some_and(|earlier| earlier > hour_ago) {
+            let why = format!("more than {VERSIONS_PER_KEY_HOUR_MAX} versions of one key within an hour");
+            return Err(StoreError::Busy(why.into()).into());
+        }
+        Ok(())
     }
 
     /// Hides the current version of a key. Its object row is the caller's to remove or replace.
@@ -263,7 +301,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn current(&self, org_no: i64, key: &ObjectKey) -> rusqlite::Result<Option<Current>> {
+    pub(super) fn current(&self, org_no: i64, key: &ObjectKey) -> rusqlite::Result<Option<Current>> {
         self.connection
             .prepare_cached("SELECT etag, committed_at, began_at FROM object WHERE org_no = ?1 AND key = ?2")?
             .query_row(params![org_no, key.as_bytes()], |row| {
@@ -301,7 +339,7 @@ impl Batch<'_> {
     }
 }
 
-fn insert_version(
+pub(super) fn insert_version(
     connection: &Connection,
     writer: &Writer,
     version: &NewVersion,
@@ -311,8 +349,9 @@ fn insert_version(
     connection
         .prepare_cached(
             "INSERT INTO version (org_no, key, committed_at, hidden_at, hidden_by, purge_after, namespace_no, attempt,
-                                  content_id, bytes, etag, began_at, part_count, checksum, headers)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                                  content_id, bytes, etag, began_at, part_count, checksum, headers,
+                                  modified_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         )?
         .execute(params![
             writer.org_no,
@@ -330,11 +369,12 @@ fn insert_version(
             version.part_count,
             version.checksum.as_ref().map(json).transpose()?,
             json(&version.headers)?,
+            version.modified_at.map(Timestamp::as_millis),
         ])?;
     Ok(())
 }
 
-fn upsert_object(
+pub(super) fn upsert_object(
     connection: &Connection,
     writer: &Writer,
     version: &NewVersion,
@@ -343,8 +383,8 @@ fn upsert_object(
     connection
         .prepare_cached(
             "INSERT OR REPLACE INTO object (org_no, key, bytes, etag, committed_at, namespace_no, content_id, began_at,
-                                            part_count, checksum, headers)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                                            part_count, checksum, headers, modified_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             writer.org_no,
@@ -358,12 +398,13 @@ fn upsert_object(
             version.part_count,
             version.checksum.as_ref().map(json).transpose()?,
             json(&version.headers)?,
+            version.modified_at.map(Timestamp::as_millis),
         ])?;
     Ok(())
 }
 
 /// Whether a key is what a finished base backup leaves last: wal-g's sentinel, barman's info, pgBackRest's manifest.
-fn is_base_backup(key: &ObjectKey) -> bool {
+pub(super) fn is_base_backup(key: &ObjectKey) -> bool {
     let segments: Vec<&str> = key.as_str().split('/').skip(1).collect();
     match segments[..] {
         [.., "basebackups_005", name] => name.ends_with("_backup_stop_sentinel.json"),

@@ -4,12 +4,13 @@ use kheeper_model::api::{HostRecord, KeyRecord, KeyState, OrgRecord, UserRecord}
 use kheeper_model::{HostId, KeyId, Namespace, OrgName, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::authorize::{ACTIVE, PENDING};
+use super::authorize::{ACTIVE, PENDING, quota};
 use super::rows::{RowExt as _, uint};
 use super::{grant_read, retention, usage_read};
 use crate::caller::{CallerId, CallerRecord, CallerSubject};
 use crate::index::Range;
 use crate::object::host_state;
+use crate::options::NamespaceDefaults;
 
 pub(super) fn caller(
     connection: &Connection,
@@ -139,7 +140,12 @@ pub(super) fn orgs_of(connection: &Connection, user: &UserId) -> rusqlite::Resul
     owned_orgs(connection, user)?.iter().filter_map(|name| org(connection, name).transpose()).collect()
 }
 
-pub(super) fn hosts(connection: &Connection, org: &OrgName, now: Timestamp) -> rusqlite::Result<Vec<HostRecord>> {
+pub(super) fn hosts(
+    connection: &Connection,
+    org: &OrgName,
+    now: Timestamp,
+    defaults: NamespaceDefaults,
+) -> rusqlite::Result<Vec<HostRecord>> {
     let names: Vec<Namespace> = connection
         .prepare_cached(
             "SELECT n.host FROM namespace n JOIN org o USING (org_no)
@@ -147,13 +153,14 @@ pub(super) fn hosts(connection: &Connection, org: &OrgName, now: Timestamp) -> r
         )?
         .query_map([org.as_str()], |row| Ok(Namespace { org: org.clone(), host: row.parsed(0)? }))?
         .collect::<rusqlite::Result<_>>()?;
-    names.iter().filter_map(|namespace| host(connection, namespace, now).transpose()).collect()
+    names.iter().filter_map(|namespace| host(connection, namespace, now, defaults).transpose()).collect()
 }
 
 pub(super) fn host(
     connection: &Connection,
     namespace: &Namespace,
     now: Timestamp,
+    defaults: NamespaceDefaults,
 ) -> rusqlite::Result<Option<HostRecord>> {
     let found = connection
         .prepare_cached(
@@ -182,7 +189,7 @@ pub(super) fn host(
                 retention_secs: None,
                 retention_in_force_secs: None,
                 history_since: row.time_if_any(10)?,
-                quota_bytes: row.get::<_, Option<i64>>(11)?.map(uint),
+                quota_bytes: quota(row.get(11)?, defaults).map(uint),
                 no_overwrite: row.get(12)?,
             };
             Ok((record, row.get::<_, i64>(8)?))

@@ -81,6 +81,7 @@ fn namespace_of(change: &Change) -> Option<&NamespaceId> {
         Change::CopyObject(copy) => Some(&copy.namespace),
         Change::DeleteObjects(delete) => Some(&delete.namespace),
         Change::TagObject(tag) => Some(&tag.namespace),
+        Change::RestoreObjects(restore) => Some(&restore.namespace_id),
         Change::CreateUpload(create) => Some(&create.namespace),
         Change::PutPart(part) => Some(&part.namespace),
         Change::CompleteUpload(complete) => Some(&complete.namespace),
@@ -96,6 +97,7 @@ fn locks_of(change: &Change) -> Vec<u64> {
         Change::CopyObject(copy) => vec![lock(&copy.key)],
         Change::DeleteObjects(delete) => delete.keys.iter().map(lock).collect(),
         Change::TagObject(tag) => vec![lock(&tag.key)],
+        Change::RestoreObjects(restore) => restore.keys.iter().map(lock).collect(),
         Change::CompleteUpload(complete) => vec![lock(&complete.key), lock(&complete.upload)],
         Change::PutPart(part) => vec![lock(&(part.upload, part.number))],
         Change::AbortUpload(abort) => vec![lock(&abort.upload)],
@@ -119,6 +121,7 @@ fn weight_of(change: &Change) -> (usize, usize) {
             ContentBody::Blobs(_) => (1, 0),
         },
         Change::DeleteObjects(delete) => (delete.keys.len(), 0),
+        Change::RestoreObjects(restore) => (restore.keys.len(), 0),
         Change::CompleteUpload(complete) => (1 + complete.parts.len() / 16, 0),
         _ => (1, 0),
     }

@@ -2,13 +2,14 @@
 
 use kheeper_model::limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN};
 use kheeper_model::{
-    Checksum, ChecksumAlgorithm, ChecksumKind, ContentId, Crc64Nvme, ETag, Md5Digest, NamespaceId, ObjectHeaders,
-    ObjectKey,
+    AttemptId, Checksum, ChecksumAlgorithm, ChecksumKind, ContentId, Crc64Nvme, ETag, Md5Digest, NamespaceId,
+    ObjectHeaders, ObjectKey,
 };
 use rusqlite::{OptionalExtension as _, params};
 
 use super::attempt::{Answer, Fingerprint};
 use super::batch::{Batch, ChangeError};
+use super::no_overwrite::NewBytes;
 use super::object_write::NewVersion;
 use super::rows::{RowExt as _, content_bytes, crc_bits, int, json};
 use crate::blob::BlobName;
@@ -164,16 +165,29 @@ impl Batch<'_> {
             part_count: u32::try_from(sums.len()).ok(),
             checksum: multipart_checksum::checksum(upload.checksum, &sums),
             headers: upload.headers,
+            modified_at: None,
         };
         if let Some(declared) = &complete.checksum {
             check_object_checksum(declared, version.checksum.as_ref())?;
+        }
+        let crc64nvme = multipart_checksum::crc64nvme(&sums);
+        let writer = self.authorize_write(&complete.caller, &complete.namespace)?;
+        let new = NewBytes { key: &version.key, bytes: version.bytes, crc64nvme, etag: &version.etag };
+        if let Some(first) = self.first_one(&writer, &new, &complete.precondition)? {
+            self.drop_parts(namespace_no, &complete.upload)?;
+            self.release_content(&complete.upload)?;
+            self.finish_upload(
+                (namespace_no, &complete.attempt, &complete.upload),
+                fingerprint,
+                &Answer::written(&first),
+            )?;
+            return Ok(Outcome::Written(first));
         }
         let part_digests = upload.checksum.and_then(|(algorithm, _)| {
             Some((algorithm.to_string(), multipart_checksum::digests(algorithm, &sums)?.concat()))
         });
         let (part_checksum, part_digests) = part_digests.unzip();
         // The upload's reference to the content becomes the version's.
-        let crc64nvme = multipart_checksum::crc64nvme(&sums);
         self.connection
             .prepare_cached(
                 "UPDATE content SET bytes = ?2, crc64nvme = ?3, manifest = ?4, part_checksum = ?5, part_digests = ?6
@@ -191,16 +205,28 @@ impl Batch<'_> {
         self.connection.prepare_cached("DELETE FROM part WHERE content_id = ?1")?.execute([id])?;
         self.add_to_ledger(namespace_no, Ledger { uploading_bytes: -int(uploading_bytes), ..Ledger::default() });
 
-        let writer = self.authorize_write(&complete.caller, &complete.namespace)?;
         let written = self.commit_version(&writer, version, &complete.precondition)?;
-        let answer = Answer::written(&written);
+        self.finish_upload(
+            (namespace_no, &complete.attempt, &complete.upload),
+            fingerprint,
+            &Answer::written(&written),
+        )?;
+        Ok(Outcome::Written(written))
+    }
+
+    /// Keeps what a Complete is answered: for its attempt, and for the same list of parts.
+    fn finish_upload(
+        &self,
+        (namespace_no, attempt, upload): (i64, &AttemptId, &ContentId),
+        fingerprint: [u8; 16],
+        answer: &Answer,
+    ) -> Result<(), ChangeError> {
         self.connection
             .prepare_cached(
                 "UPDATE upload SET completed_at = ?2, active_at = ?2, parts_fingerprint = ?3, result = ?4 WHERE content_id = ?1",
             )?
-            .execute(params![id, self.now.as_millis(), fingerprint, json(&answer)?])?;
-        self.keep_answer(namespace_no, &complete.attempt, fingerprint, &answer)?;
-        Ok(Outcome::Written(written))
+            .execute(params![content_bytes(upload), self.now.as_millis(), fingerprint, json(answer)?])?;
+        self.keep_answer(namespace_no, attempt, fingerprint, answer)
     }
 
     pub(super) fn abort_upload(&mut self, abort: &AbortUpload) -> Result<Outcome, ChangeError> {
@@ -214,14 +240,20 @@ impl Batch<'_> {
 
     /// Removes an open upload: its parts and its content are condemned.
     pub(super) fn give_up_upload(&mut self, namespace_no: i64, upload: &ContentId) -> Result<(), ChangeError> {
+        self.drop_parts(namespace_no, upload)?;
         let id = content_bytes(upload);
+        self.connection.prepare_cached("DELETE FROM upload WHERE content_id = ?1")?.execute([id])?;
+        self.release_content(upload)?;
+        Ok(())
+    }
+
+    /// Leaves all parts of an upload to sweep.
+    fn drop_parts(&mut self, namespace_no: i64, upload: &ContentId) -> Result<(), ChangeError> {
         let parts = self.parts(upload)?;
         parts.iter().try_for_each(|part| self.condemn_blob(&part.blob))?;
         let bytes: u64 = parts.iter().map(|part| part.sums.bytes).sum();
         self.add_to_ledger(namespace_no, Ledger { uploading_bytes: -int(bytes), ..Ledger::default() });
-        self.connection.prepare_cached("DELETE FROM part WHERE content_id = ?1")?.execute([id])?;
-        self.connection.prepare_cached("DELETE FROM upload WHERE content_id = ?1")?.execute([id])?;
-        self.release_content(upload)?;
+        self.connection.prepare_cached("DELETE FROM part WHERE content_id = ?1")?.execute([content_bytes(upload)])?;
         Ok(())
     }
 

@@ -2,11 +2,13 @@
 
 use kheeper_model::api::UsageRecord;
 use kheeper_model::limits::GIB;
-use kheeper_model::{HostName, OrgName, Timestamp};
-use rusqlite::{Connection, Row, params};
+use kheeper_model::{HostName, NamespaceId, OrgName, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::authorize::quota;
 use super::rows::{RowExt as _, uint};
 use crate::index::Ledger;
+use crate::options::NamespaceDefaults;
 use crate::usage::{Month, Traffic};
 
 /// Seconds of an hour.
@@ -28,6 +30,23 @@ pub(super) fn ledger(connection: &Connection, namespace_no: i64) -> rusqlite::Re
         )?
         .query_row([namespace_no], |row| read_ledger(row, 0))?;
     Ok(ledger)
+}
+
+/// Bytes that a namespace may still store by its quota; none without one.
+pub(super) fn quota_left(
+    connection: &Connection,
+    namespace: &NamespaceId,
+    defaults: NamespaceDefaults,
+) -> rusqlite::Result<Option<u64>> {
+    let found: Option<(i64, Option<i64>)> = connection
+        .prepare_cached("SELECT namespace_no, quota_bytes FROM namespace WHERE namespace_id = ?1")?
+        .query_row([namespace.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((namespace_no, own)) = found else { return Ok(None) };
+    match quota(own, defaults) {
+        None => Ok(None),
+        Some(quota) => Ok(Some(uint(quota - ledger(connection, namespace_no)?.stored_bytes()))),
+    }
 }
 
 pub(super) fn read_ledger(row: &Row<'_>, first: usize) -> rusqlite::Result<Ledger> {

@@ -17,6 +17,7 @@ use super::queue::{Job, Queue};
 use crate::error::{OpenError, StoreError};
 use crate::failpoint;
 use crate::index::{Change, Outcome};
+use crate::options::NamespaceDefaults;
 
 /// Changes that may wait for the writer before others wait to be queued.
 const QUEUE_MAX: usize = 1024;
@@ -40,7 +41,7 @@ impl Writer {
         mut connection: Connection,
         checkpointer: Checkpointer,
         clock: Arc<dyn Clock>,
-        retention_secs: u64,
+        defaults: NamespaceDefaults,
     ) -> Result<Self, OpenError> {
         let log_pages = Arc::new(AtomicU64::new(0));
         let seen = Arc::clone(&log_pages);
@@ -52,8 +53,7 @@ impl Writer {
             .map_err(super::schema::index_error)?;
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let refusal = Refusal::default();
-        let worker =
-            Worker { connection, checkpointer, clock, retention_secs, log_pages, refusal: Arc::clone(&refusal) };
+        let worker = Worker { connection, checkpointer, clock, defaults, log_pages, refusal: Arc::clone(&refusal) };
         let thread = thread::Builder::new()
             .name("index-writer".to_owned())
             .spawn(move || worker.run(queue))
@@ -97,7 +97,7 @@ struct Worker {
     connection: Connection,
     checkpointer: Checkpointer,
     clock: Arc<dyn Clock>,
-    retention_secs: u64,
+    defaults: NamespaceDefaults,
     log_pages: Arc<AtomicU64>,
     refusal: Refusal,
 }
@@ -158,7 +158,7 @@ impl Worker {
     ) -> Result<(), (rusqlite::Error, bool)> {
         let before_commit = |error| (error, false);
         self.execute("BEGIN IMMEDIATE").map_err(before_commit)?;
-        let mut batch = Batch::new(&self.connection, self.clock.now(), self.retention_secs);
+        let mut batch = Batch::new(&self.connection, self.clock.now(), self.defaults);
         for Job { change, done } in jobs {
             let answer = match batch.apply(change) {
                 Ok(outcome) => Ok(outcome),

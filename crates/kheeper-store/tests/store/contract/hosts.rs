@@ -1,6 +1,6 @@
 //! Hosts: create, join, rejoin, disable, delete.
 
-use kheeper_model::api::{HostState, KeyState};
+use kheeper_model::api::{HostSettings, HostState, KeyState, Quota};
 use kheeper_store::{
     Caller, CallerId, DeleteHost, Denied, HostCredential, KeyOwner, NewJoinToken, ReadScope, StoreError,
 };
@@ -67,7 +67,13 @@ async fn only_an_owner_changes_hosts_and_only_the_host_itself_resumes_besides() 
         assert!(denied(fixture.store.create_host(stranger, &namespace("new"), credential).await.unwrap_err()));
         assert!(denied(fixture.store.disable_host(stranger, &name).await.unwrap_err()));
         assert!(denied(fixture.store.delete_host(stranger, &name, DeleteHost::WithBackups).await.unwrap_err()));
-        assert!(denied(fixture.store.set_retention(stranger, &name, 0).await.unwrap_err()));
+        for settings in [
+            HostSettings { retention_secs: Some(0), ..HostSettings::default() },
+            HostSettings { quota: Some(Quota::None), ..HostSettings::default() },
+            HostSettings { no_overwrite: Some(false), ..HostSettings::default() },
+        ] {
+            assert!(denied(fixture.store.set_host(stranger, &name, settings).await.unwrap_err()));
+        }
         assert!(denied(fixture.store.rejoin_host(stranger, &name, token(41)).await.unwrap_err()));
     }
     assert!(fixture.store.resume_host(&other.caller, &name).await.is_err());

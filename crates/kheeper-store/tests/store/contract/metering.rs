@@ -1,5 +1,6 @@
 //! Usage: byte-seconds, traffic, quota, and the ledger's agreement with the rows.
 
+use kheeper_model::api::Quota;
 use kheeper_store::{Month, StoreError, Traffic};
 
 use crate::fixture::{Fixture, fixture, payload};
@@ -66,14 +67,16 @@ async fn traffic_is_summed_and_survives_a_close() {
 async fn a_quota_counts_hidden_bytes_too_and_refuses_only_new_ones() {
     let fixture = fixture().await;
     let host = fixture.host("web-01", 9).await;
-    fixture.store.set_quota(host.store.namespace(), Some(1000)).await.unwrap();
+    fixture.set_quota(Quota::Bytes(1000)).await;
     host.put("web-01/a", &payload(600)).await.unwrap();
     assert!(matches!(host.put("web-01/a", &payload(401)).await, Err(StoreError::QuotaExceeded)));
     host.put("web-01/a", &payload(400)).await.unwrap();
     assert!(matches!(host.put("web-01/b", b"x").await, Err(StoreError::QuotaExceeded)));
     host.delete("web-01/a").await;
     assert!(matches!(host.put("web-01/b", b"x").await, Err(StoreError::QuotaExceeded)), "hidden bytes count");
-    fixture.store.set_quota(host.store.namespace(), None).await.unwrap();
+    let large = host.put("web-01/large", &vec![7; 100_000]).await;
+    assert!(matches!(large, Err(StoreError::QuotaExceeded)), "refused before a byte of it is written");
+    fixture.set_quota(Quota::None).await;
     host.put("web-01/b", b"x").await.unwrap();
     fixture.assert_clean().await;
 }

@@ -41,7 +41,7 @@ fn blob_files(fixture: &Fixture) -> Vec<PathBuf> {
 
 async fn with_retention(fixture: &Fixture, secs: u64) -> Host {
     let host = fixture.host("web-01", 9).await;
-    fixture.store.set_retention(&fixture.owner, &namespace("web-01"), secs).await.unwrap();
+    fixture.set_retention(secs).await;
     // The seven days that were set first count until they have passed.
     pass_hours(fixture, 7 * 24 + 1).await;
     host
@@ -75,7 +75,7 @@ async fn shortening_the_window_counts_only_once_the_old_one_has_passed() {
     let fixture = fixture().await;
     let host = fixture.host("web-01", 9).await;
     host.put("web-01/a", b"1").await.unwrap();
-    fixture.store.set_retention(&fixture.owner, &namespace("web-01"), 0).await.unwrap();
+    fixture.set_retention(0).await;
     host.delete("web-01/a").await;
     pass_hours(&fixture, 7 * 24 - 1).await;
     assert_eq!(sweep(&fixture).await.purged_versions, 0);
