@@ -5,6 +5,7 @@
 //! API exchanges, and go on to `kheeper-s3` (the wire) or `kheeper-store` (what is at rest).
 
 pub mod api;
+pub mod audit;
 pub mod checksum;
 pub mod clock;
 pub mod id;

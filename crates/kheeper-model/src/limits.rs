@@ -52,6 +52,18 @@ pub const GRANTS_PER_ORG_MAX: u64 = 256;
 pub const GRANT_ENDED_SECS: u64 = 24 * 3600;
 /// A grant that ends within so many seconds is warned of.
 pub const GRANT_WARN_SECS: u64 = 3600;
+/// Seconds a record of the audit log is kept: four hundred days.
+pub const AUDIT_SECS_KEPT: u64 = 400 * 24 * 3600;
+/// Records of one audit log beyond which the oldest go earlier, though not before [`AUDIT_SECS_MIN`].
+pub const AUDIT_RECORDS_MAX: u64 = 1_000_000;
+/// Seconds a record of the audit log is kept, whatever else fills it: thirty days.
+pub const AUDIT_SECS_MIN: u64 = 30 * 24 * 3600;
+/// Keys of a delete that its audit record names.
+pub const AUDIT_KEYS_MAX: usize = 5;
+/// Characters of each text in an audit record.
+pub const AUDIT_TEXT_CHARS_MAX: usize = 256;
+/// Records of one page of the audit log.
+pub const AUDIT_PAGE_MAX: usize = 1000;
 /// Bytes of an object that is kept in the index beside its row instead of in a file.
 pub const INLINE_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of a body that the proxy buffers whole, so that it can replay it.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use kheeper_identity::Pin;
 use kheeper_identity::origin::Origin;
 use kheeper_model::Clock;
@@ -13,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::Network;
 use crate::prices::PriceList;
+use crate::request::audit_trail::AuditTrail;
 use crate::request::authenticate::TokenCache;
 use crate::request::revocation::Revocation;
 
@@ -29,6 +31,7 @@ pub(crate) struct App {
     pub(crate) prices: Option<PriceList>,
     pub(crate) tokens: TokenCache,
     pub(crate) revocation: Revocation,
+    pub(crate) audit: AuditTrail,
     pub(crate) requests: Arc<Semaphore>,
     pub(crate) metrics: PrometheusHandle,
     behind: Vec<Network>,
@@ -56,6 +59,7 @@ impl App {
         }
         let revocation = Revocation::start(parts.store.clone()).await?;
         Ok(Arc::new(Self {
+            audit: AuditTrail::start(parts.store.clone()),
             store: parts.store,
             clock: parts.clock,
             origins: parts.origins,
@@ -77,6 +81,14 @@ impl App {
     /// Whether `address` may talk to the server at all.
     pub(crate) fn admits_address(&self, address: IpAddr) -> bool {
         self.behind.is_empty() || address.is_loopback() || self.behind.iter().any(|network| network.contains(address))
+    }
+
+    /// Where a request comes from: the peer, or what a proxy that ends TLS in front of the server says last.
+    pub(crate) fn address_of(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let forwarded = headers.get_all("x-forwarded-for").iter().next_back().and_then(|value| value.to_str().ok());
+        let last = forwarded.and_then(|value| value.rsplit(',').next()).and_then(|last| last.trim().parse().ok());
+        let believed = self.behind.iter().any(|network| network.contains(peer));
+        last.filter(|_| believed).unwrap_or(peer).to_canonical()
     }
 
     /// Ready is: the index answers, its revocations are fresh, and nothing has made it stop taking writes.

@@ -23,6 +23,9 @@ pub(crate) enum Command {
     /// Keys: what users and hosts sign with.
     #[command(subcommand)]
     Keys(Keys),
+    /// The audit log: the server's own chain, and those of all orgs.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Check that index and blobs agree, and that usage sums to the byte. Changes nothing.
     Fsck {
         #[command(flatten)]
@@ -137,6 +140,23 @@ pub(crate) enum Keys {
         /// The key's id. One in 64 begins with `-`.
         #[arg(allow_hyphen_values = true)]
         key_id: String,
+        #[command(flatten)]
+        operator: OperatorArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Follow every chain from its oldest record to its newest: finds what was removed, altered or moved.
+    Verify {
+        #[command(flatten)]
+        operator: OperatorArgs,
+    },
+    /// Print the records of a chain, as JSON lines with their hashes.
+    Export {
+        /// The org; the server's own chain without it.
+        #[arg(long, value_name = "ORG")]
+        org: Option<String>,
         #[command(flatten)]
         operator: OperatorArgs,
     },

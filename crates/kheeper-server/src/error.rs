@@ -1,7 +1,7 @@
 //! One map from what went wrong to what the client reads. What the log says is another text.
 
 use kheeper_s3::error::{S3Error, S3ErrorCode};
-use kheeper_store::{IntegrityFailure, StoreError};
+use kheeper_store::{CallerRecord, IntegrityFailure, StoreError};
 
 /// What every caller reads whose token did not verify, whatever was wrong with it.
 const UNAUTHENTICATED: &str = "Access denied. Requests to this server carry a kheeper token.";
@@ -18,12 +18,22 @@ pub(crate) enum Refusal {
     /// Validly signed, and from the future.
     ClockAhead { secs: u64 },
     /// Somebody we know, who may not. The reason is for both.
-    Denied(&'static str),
+    Denied {
+        /// Why.
+        why: &'static str,
+        /// Who, for the audit log.
+        who: Box<CallerRecord>,
+    },
     /// Who is calling cannot be found out now.
     Unavailable(&'static str),
 }
 
 impl Refusal {
+    /// Somebody we know, who may not.
+    pub(crate) fn denied(why: &'static str, who: &CallerRecord) -> Self {
+        Self::Denied { why, who: Box::new(who.clone()) }
+    }
+
     /// What the client reads.
     pub(crate) fn into_s3_error(self) -> S3Error {
         match self {
@@ -38,7 +48,9 @@ impl Refusal {
             Self::ClockAhead { secs } => S3Error::new(S3ErrorCode::RequestTimeTooSkewed).with_message(format!(
                 "The token is from {secs} s in the future: set the clock of the machine that made it."
             )),
-            Self::Denied(why) => S3Error::new(S3ErrorCode::AccessDenied).with_message(format!("Access denied: {why}.")),
+            Self::Denied { why, .. } => {
+                S3Error::new(S3ErrorCode::AccessDenied).with_message(format!("Access denied: {why}."))
+            }
             Self::Unavailable(why) => {
                 tracing::error!(why, "callers cannot be authenticated");
                 S3Error::new(S3ErrorCode::ServiceUnavailable)

@@ -36,6 +36,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => start::serve(*args),
         Command::Users(command) => operator_commands::users(command),
         Command::Keys(command) => operator_commands::keys(command),
+        Command::Audit(command) => operator_commands::audit(command),
         Command::Fsck { operator, read_data } => operator_commands::fsck(&operator, read_data),
         Command::Sweep { operator } => operator_commands::sweep(&operator),
         Command::Scrub => {

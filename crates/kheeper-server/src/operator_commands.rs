@@ -6,11 +6,12 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use kheeper_model::OrgName;
 use kheeper_model::api::{KeyRecord, UserRecord};
-use kheeper_store::{FsckReport, SweepReport};
+use kheeper_store::{ChainReport, FsckReport, SweepReport};
 use serde::Serialize;
 
-use crate::cli::{Keys, OperatorArgs, Users};
+use crate::cli::{Audit, Keys, OperatorArgs, Users};
 use crate::operator::{Operator, Registration, Reply, Request};
 
 /// A check found something wrong.
@@ -109,6 +110,55 @@ fn confirmed() -> anyhow::Result<bool> {
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+pub(crate) fn audit(command: Audit) -> anyhow::Result<ExitCode> {
+    match command {
+        Audit::Verify { operator } => {
+            let Reply::AuditVerified(chains) = ask(&operator, Request::AuditVerify)? else { return unexpected() };
+            if operator.json {
+                print_json(&chains)?;
+            } else {
+                chains.iter().for_each(print_chain);
+            }
+            let whole = chains.iter().all(|chain| chain.broken.is_none());
+            Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DAMAGED) })
+        }
+        Audit::Export { org, operator } => {
+            let org = org.map(|org| org.parse().with_context(|| format!("{org:?} is no org name"))).transpose()?;
+            let mut reached = Operator::reach(&operator.data)?;
+            let exported = export(&mut reached, org);
+            reached.close();
+            exported.map(|()| ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn export(reached: &mut Operator, org: Option<OrgName>) -> anyhow::Result<()> {
+    let mut after = 0;
+    loop {
+        let Reply::AuditPage(page) = reached.ask(Request::AuditPage { org: org.clone(), after })? else {
+            return unexpected().map(drop);
+        };
+        after = after.max(page.first_seq - 1) + page.entries.len() as u64;
+        for entry in &page.entries {
+            println!("{}", serde_json::to_string(entry)?);
+        }
+        if page.entries.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+fn print_chain(chain: &ChainReport) {
+    let whose = chain.org.as_ref().map_or("(server)", OrgName::as_str);
+    match &chain.broken {
+        None => println!(
+            "{whose:<20} {} records, the newest is {} with hash {}",
+            chain.records, chain.head_seq, chain.head_hash
+        ),
+        Some(why) => println!("{whose:<20} BROKEN: {why}"),
+    }
 }
 
 pub(crate) fn fsck(operator: &OperatorArgs, read_data: bool) -> anyhow::Result<ExitCode> {

@@ -1,5 +1,7 @@
 //! Who acts on the store, and what the index knows about them.
 
+use std::net::IpAddr;
+
 use kheeper_model::api::{HostState, KeyState};
 use kheeper_model::{GrantId, HostId, HostName, KeyId, Namespace, NamespaceId, OrgName, Timestamp, UserId, UserName};
 
@@ -10,6 +12,8 @@ pub struct Caller {
     pub key_id: KeyId,
     /// Whom it speaks for.
     pub subject: CallerId,
+    /// From where they call, for the audit log; none where that is not known.
+    pub from: Option<IpAddr>,
 }
 
 /// The immutable id of a caller: a token's `sub`.
@@ -79,13 +83,13 @@ pub enum CallerSubject {
 }
 
 impl CallerRecord {
-    /// The caller, as changes carry it.
-    pub fn caller(&self) -> Caller {
+    /// The caller, as changes carry it, calling from an address.
+    pub fn caller(&self, from: Option<IpAddr>) -> Caller {
         let subject = match &self.subject {
             CallerSubject::Host { id, .. } => CallerId::Host(id.clone()),
             CallerSubject::User { id, .. } => CallerId::User(id.clone()),
         };
-        Caller { key_id: self.key_id.clone(), subject }
+        Caller { key_id: self.key_id.clone(), subject, from }
     }
 }
 

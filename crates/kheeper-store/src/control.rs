@@ -1,5 +1,7 @@
 //! Users, keys, orgs and hosts: who there is.
 
+use std::net::IpAddr;
+
 use kheeper_model::api::{HostRecord, HostSettings, Joined, KeyRecord, KeyState, OrgRecord, UserRecord};
 use kheeper_model::{KeyId, Namespace, OrgName, Timestamp, UserId, UserName};
 
@@ -102,9 +104,9 @@ impl Store {
 
 /// Orgs and hosts. Each change checks, inside its commit, that the caller may still make it.
 impl Store {
-    /// Makes an org, owned by `owner`. [`StoreError::NameTaken`] if the name is in use.
-    pub async fn create_org(&self, owner: &UserId, name: OrgName) -> Result<OrgRecord, StoreError> {
-        match self.people(PeopleChange::CreateOrg { owner: owner.clone(), name }).await? {
+    /// Makes an org, owned by the caller, a user. [`StoreError::NameTaken`] if the name is in use.
+    pub async fn create_org(&self, caller: &Caller, name: OrgName) -> Result<OrgRecord, StoreError> {
+        match self.people(PeopleChange::CreateOrg { caller: caller.clone(), name }).await? {
             Outcome::Org(org) => Ok(org),
             other => Err(unexpected(&other)),
         }
@@ -145,7 +147,17 @@ impl Store {
     ///
     /// After a rejoin all earlier keys of the host are revoked, and the host is read-only until it is resumed.
     pub async fn join(&self, secret_sha256: [u8; 32], key: NewKey) -> Result<Joined, StoreError> {
-        match self.commit(Change::Host(HostChange::Join { secret_sha256, key })).await? {
+        self.join_from(secret_sha256, key, None).await
+    }
+
+    /// The same, with the address that the audit log shall name.
+    pub async fn join_from(
+        &self,
+        secret_sha256: [u8; 32],
+        key: NewKey,
+        from: Option<IpAddr>,
+    ) -> Result<Joined, StoreError> {
+        match self.commit(Change::Host(HostChange::Join { secret_sha256, key, from })).await? {
             Outcome::Joined(joined) => Ok(joined),
             other => Err(unexpected(&other)),
         }

@@ -6,6 +6,7 @@
 //! nothing refers to goes away.
 
 mod as_of;
+mod audit;
 pub mod blob;
 mod caller;
 mod control;
@@ -40,6 +41,7 @@ mod upload;
 mod usage;
 
 pub use as_of::AsOf;
+pub use audit::{AuditBy, AuditNote, ChainReport};
 pub use caller::{
     Caller, CallerId, CallerRecord, CallerSubject, DeleteHost, HostCredential, NewJoinToken, NewKey, ReadGrant,
 };

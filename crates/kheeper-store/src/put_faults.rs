@@ -89,12 +89,12 @@ async fn failing(error: rustix::io::Errno) -> (tempfile::TempDir, Arc<FailingSyn
     let key = |letter: &str| NewKey { key_id: letter.repeat(43).parse().unwrap(), public_key: [0; 32] };
     let user = store.create_user("alice".parse().unwrap()).await.unwrap();
     store.register_key(KeyOwner::User(user.id.clone()), key("a"), KeyState::Active).await.unwrap();
-    store.create_org(&user.id, "myorg".parse().unwrap()).await.unwrap();
-    let owner = Caller { key_id: key("a").key_id, subject: CallerId::User(user.id) };
+    let owner = Caller { key_id: key("a").key_id, subject: CallerId::User(user.id), from: None };
+    store.create_org(&owner, "myorg".parse().unwrap()).await.unwrap();
     let namespace = "myorg/web-01".parse().unwrap();
     let host = store.create_host(&owner, &namespace, HostCredential::PublicKey(key("h"))).await.unwrap();
     store.activate_key(&key("h").key_id).await.unwrap();
-    let caller = Caller { key_id: key("h").key_id, subject: CallerId::Host(host.id) };
+    let caller = Caller { key_id: key("h").key_id, subject: CallerId::Host(host.id), from: None };
     let host = store.host_store(caller, namespace, host.namespace_id);
     (directory, blobs, store, host)
 }

@@ -78,6 +78,7 @@ impl Store {
         report.closed_rows = self.repeat(lease, SweepChange::CloseNamespaces).await?;
         report.purged_versions = self.repeat(lease, SweepChange::PurgeVersions).await?;
         report.expired_uploads = self.repeat(lease, SweepChange::ExpireUploads).await?;
+        self.repeat(lease, SweepChange::ForgetAudit).await?;
         let old = state.now.minus_secs(CONDEMNED_SECS_MIN);
         self.delete_condemned_contents(lease, old, &mut report).await?;
         self.delete_condemned_blobs(lease, old, &mut report).await?;

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use kheeper_identity::context::Environment;
 use kheeper_identity::{Context, ContextError, ContextName};
 
+use crate::commands::audit::AuditCommand;
 use crate::commands::auth_login::AuthLoginArgs;
 use crate::commands::auth_token::AuthTokenArgs;
 use crate::commands::completions::CompletionsArgs;
@@ -95,8 +96,9 @@ pub(crate) enum Command {
     /// Objects and their history.
     #[command(subcommand)]
     Objects(ObjectsCommand),
-    /// Who did what (not built yet).
-    Audit(NotBuiltArgs),
+    /// Who did what in an org, in a log that shows if it was tampered with.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Set up PostgreSQL (not built yet).
     Setup(NotBuiltArgs),
     /// Restore a database (not built yet).
@@ -178,7 +180,9 @@ mod tests {
             "usage",
             "objects list",
             "objects restore myorg/web-01",
-            "audit",
+            "audit list",
+            "audit verify --org myorg",
+            "audit export --json",
             "setup postgres",
             "restore",
             "drill",

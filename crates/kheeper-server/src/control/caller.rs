@@ -1,6 +1,7 @@
 //! Who calls the control API, as an axum extractor: a handler that takes a [`Caller`] cannot run without one.
 
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -11,6 +12,26 @@ use super::problem::ProblemResponse;
 use crate::app::App;
 use crate::request::authenticate::{Identity, authenticate_afresh};
 
+/// What is known of a call outside of its handler: from where, and by whom once that was found out.
+#[derive(Debug, Clone)]
+pub(crate) struct CallSeen {
+    /// From where it comes.
+    pub(crate) from: IpAddr,
+    identity: Arc<OnceLock<Identity>>,
+}
+
+impl CallSeen {
+    /// A call from an address, by somebody yet unknown.
+    pub(crate) fn new(from: IpAddr) -> Self {
+        Self { from, identity: Arc::default() }
+    }
+
+    /// Who called, if that is known.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.identity.get()
+    }
+}
+
 /// An authenticated caller.
 pub(crate) struct Caller(pub(crate) Identity);
 
@@ -18,7 +39,13 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = ProblemResponse;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ProblemResponse> {
-        Ok(Self(authenticate_afresh(app, &parts.headers).await?))
+        let seen = parts.extensions.get::<CallSeen>().cloned();
+        let from = seen.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |seen| seen.from);
+        let identity = authenticate_afresh(app, &parts.headers, from).await?;
+        if let Some(seen) = seen {
+            let _ = seen.identity.set(identity.clone());
+        }
+        Ok(Self(identity))
     }
 }
 

@@ -2,26 +2,28 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
+use axum::{Extension, Json};
 use kheeper_identity::join_token::JoinSecret;
 use kheeper_identity::key::PublicKey;
 use kheeper_model::api::{JoinRequest, Joined};
 use kheeper_store::{NewKey, StoreError};
 
+use super::caller::CallSeen;
 use super::problem::ProblemResponse;
 use crate::app::App;
 
 pub(crate) async fn join(
     State(app): State<Arc<App>>,
+    Extension(seen): Extension<CallSeen>,
     body: Result<Json<JoinRequest>, JsonRejection>,
 ) -> Result<Json<Joined>, ProblemResponse> {
     let Json(request) = body?;
     let key = parse_public_key(&request.public_key_pem)?;
     let secret: JoinSecret = request.secret.parse().map_err(|_| ProblemResponse::from(StoreError::JoinTokenInvalid))?;
     let key = NewKey { key_id: key.key_id(), public_key: *key.as_bytes() };
-    Ok(Json(app.store.join(secret.sha256(), key).await?))
+    Ok(Json(app.store.join_from(secret.sha256(), key, Some(seen.from)).await?))
 }
 
 /// Reads an Ed25519 public key in PEM.

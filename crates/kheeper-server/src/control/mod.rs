@@ -1,5 +1,6 @@
 //! The control API, `/-/api/v1/…`: JSON in and out, errors as RFC 9457 problems, described by `openapi.json`.
 
+mod audit;
 mod caller;
 mod grants;
 mod hosts;
@@ -21,6 +22,7 @@ use axum::routing::{delete, get, post};
 use kheeper_model::limits;
 
 use crate::app::App;
+pub(crate) use caller::CallSeen;
 use problem::ProblemResponse;
 
 /// Every route below `/-/`, but for none of S3's.
@@ -35,6 +37,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/hosts/{org}/{host}/restore", post(restore::restore))
         .route("/hosts/{org}/{host}/set", post(hosts::set))
         .route("/hosts/{org}/{host}/{action}", post(hosts::act))
+        .route("/audit", get(audit::page))
         .route("/grants", get(grants::list).post(grants::create))
         .route("/grants/{org}/{id}", delete(grants::delete))
         .route("/join", post(join::join))

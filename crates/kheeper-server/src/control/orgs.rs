@@ -17,9 +17,9 @@ pub(crate) async fn create(
     caller: Caller,
     body: Result<Json<OrgCreate>, JsonRejection>,
 ) -> Result<(StatusCode, Json<OrgRecord>), ProblemResponse> {
-    let user = caller.user()?;
+    caller.user()?;
     let Json(OrgCreate { name }) = body?;
-    let org = app.store.create_org(user, name).await?;
+    let org = app.store.create_org(&caller.0.store_caller(), name).await?;
     app.tokens.forget_all();
     Ok((StatusCode::CREATED, Json(org)))
 }

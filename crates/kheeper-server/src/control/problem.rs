@@ -122,7 +122,7 @@ impl From<Refusal> for ProblemResponse {
             Refusal::TokenExpired => "token-expired",
             Refusal::ClockAhead { .. } => "clock-ahead",
             Refusal::Unavailable(_) => "unavailable",
-            Refusal::Unauthenticated(_) | Refusal::SigV4 | Refusal::Denied(_) => "access-denied",
+            Refusal::Unauthenticated(_) | Refusal::SigV4 | Refusal::Denied { .. } => "access-denied",
         };
         let error = refusal.into_s3_error();
         Self::new(error.status(), kind, error.message)

@@ -9,8 +9,9 @@ mod perform;
 mod socket;
 
 use kheeper_model::api::{KeyRecord, UserRecord};
-use kheeper_model::{KeyId, Timestamp, UserName};
-use kheeper_store::{FsckReport, SweepReport};
+use kheeper_model::audit::AuditPage;
+use kheeper_model::{KeyId, OrgName, Timestamp, UserName};
+use kheeper_store::{ChainReport, FsckReport, SweepReport};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use client::{Operator, become_owner};
@@ -33,6 +34,10 @@ pub(crate) enum Request {
     KeysList,
     /// Revoke a key.
     KeysRevoke { key_id: KeyId },
+    /// Follow the audit chains.
+    AuditVerify,
+    /// A part of an audit chain.
+    AuditPage { org: Option<OrgName>, after: u64 },
     /// Check the store.
     Fsck { read_data: bool },
     /// Remove what nothing refers to.
@@ -48,6 +53,8 @@ pub(crate) enum Reply {
     Registration(Registration),
     Key(KeyRecord),
     Keys(Vec<KeyRecord>),
+    AuditVerified(Vec<ChainReport>),
+    AuditPage(AuditPage),
     Fsck(FsckReport),
     Swept(SweepReport),
     /// The command failed; the text says why and what to do.

@@ -6,6 +6,7 @@ use anyhow::ensure;
 use kheeper_identity::Origin;
 use kheeper_identity::key::PublicKey;
 use kheeper_identity::token::{self, RegistrationClaims};
+use kheeper_model::limits::AUDIT_PAGE_MAX;
 use kheeper_model::{Clock, KeyId, Timestamp};
 use kheeper_store::{FsckOptions, NewKey, Store, StoreError};
 
@@ -47,6 +48,10 @@ impl Performer {
             }
             Request::KeysList => Reply::Keys(self.store.keys().await?),
             Request::KeysRevoke { key_id } => self.revoke(&key_id).await?,
+            Request::AuditVerify => Reply::AuditVerified(self.store.verify_audit().await?),
+            Request::AuditPage { org, after } => {
+                Reply::AuditPage(self.store.audit_page(org.as_ref(), after, AUDIT_PAGE_MAX).await?)
+            }
             Request::Fsck { read_data } => Reply::Fsck(self.store.fsck(FsckOptions { read_data }).await?),
             Request::Sweep => Reply::Swept(self.store.sweep().await?),
         })

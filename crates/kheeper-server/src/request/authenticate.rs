@@ -1,6 +1,7 @@
 //! Who is calling: the bearer token, its key, and what the index says of both.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
@@ -28,35 +29,37 @@ pub(crate) struct Identity {
     pub(crate) record: CallerRecord,
     /// What the token is narrowed to; none is everything that the caller may do.
     pub(crate) scope: Option<Scope>,
+    /// From where this request comes.
+    pub(crate) from: Option<IpAddr>,
 }
 
 impl Identity {
     /// The caller as changes carry it, to be checked again when they commit.
     pub(crate) fn store_caller(&self) -> Caller {
-        self.record.caller()
+        self.record.caller(self.from)
     }
 }
 
 /// Finds out who is calling. Believes nothing that the key's own record does not say.
-pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Identity, Refusal> {
+pub(crate) async fn authenticate(app: &App, headers: &HeaderMap, from: IpAddr) -> Result<Identity, Refusal> {
     let epoch = app.revocation.fresh().map_err(|_| Refusal::Unavailable("revocations are not known"))?;
     let token = bearer(headers)?;
     let now = app.clock.now();
     let digest: [u8; 32] = Sha256::digest(token).into();
     let epoch = app.tokens.at(epoch);
     if let Some(identity) = app.tokens.get(&digest, epoch, now) {
-        return Ok(identity);
+        return Ok(Identity { from: Some(from), ..identity });
     }
-    let (identity, expires_at) = verify(app, token, now).await?;
+    let (identity, expires_at) = verify(app, token, from, now).await?;
     app.tokens.insert(digest, epoch, expires_at.min(now.plus_secs(CACHED_SECS_MAX)), identity.clone(), now);
     Ok(identity)
 }
 
 /// The same without remembering anything: what a caller has just changed (an org of their own, a host that resumed) counts
 /// in the very next call. The control API is not called often enough to need more.
-pub(crate) async fn authenticate_afresh(app: &App, headers: &HeaderMap) -> Result<Identity, Refusal> {
+pub(crate) async fn authenticate_afresh(app: &App, headers: &HeaderMap, from: IpAddr) -> Result<Identity, Refusal> {
     app.revocation.fresh().map_err(|_| Refusal::Unavailable("revocations are not known"))?;
-    let (identity, _) = verify(app, bearer(headers)?, app.clock.now()).await?;
+    let (identity, _) = verify(app, bearer(headers)?, from, app.clock.now()).await?;
     Ok(identity)
 }
 
@@ -81,14 +84,14 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
     Ok(token)
 }
 
-async fn verify(app: &App, token: &str, now: Timestamp) -> Result<(Identity, Timestamp), Refusal> {
+async fn verify(app: &App, token: &str, from: IpAddr, now: Timestamp) -> Result<(Identity, Timestamp), Refusal> {
     let head = TokenHead::peek(token).map_err(refuse)?;
     let record = find(&app.store, &head).await?;
     let key = PublicKey::from_bytes(record.public_key).map_err(|_| Refusal::Unauthenticated("an unusable key"))?;
     let claims = token::verify_access(token, &key, &app.origins, now).map_err(refuse)?;
     let record = match record.key_state {
         KeyState::Active => record,
-        KeyState::Revoked => return Err(Refusal::Denied("the key was revoked")),
+        KeyState::Revoked => return Err(Refusal::denied("the key was revoked", &record)),
         KeyState::Pending => {
             // The token proves that somebody holds the key that was registered from a file.
             app.store.activate_key(&head.key_id).await.map_err(unavailable)?;
@@ -96,7 +99,7 @@ async fn verify(app: &App, token: &str, now: Timestamp) -> Result<(Identity, Tim
         }
     };
     good_standing(&record)?;
-    Ok((Identity { record, scope: claims.scope }, claims.expires_at))
+    Ok((Identity { record, scope: claims.scope, from: Some(from) }, claims.expires_at))
 }
 
 async fn find(store: &Store, head: &TokenHead) -> Result<CallerRecord, Refusal> {
@@ -123,10 +126,14 @@ fn refuse(error: TokenError) -> Refusal {
 /// Whether the host or user behind a verified token may do anything at all.
 pub(crate) fn good_standing(record: &CallerRecord) -> Result<(), Refusal> {
     match (&record.subject, record.key_state) {
-        (_, KeyState::Revoked) => Err(Refusal::Denied("the key was revoked")),
-        (CallerSubject::Host { state: HostState::Disabled, .. }, _) => Err(Refusal::Denied("the host is disabled")),
-        (CallerSubject::Host { state: HostState::Deleted, .. }, _) => Err(Refusal::Denied("the host was deleted")),
-        (CallerSubject::User { disabled: true, .. }, _) => Err(Refusal::Denied("the user is disabled")),
+        (_, KeyState::Revoked) => Err(Refusal::denied("the key was revoked", record)),
+        (CallerSubject::Host { state: HostState::Disabled, .. }, _) => {
+            Err(Refusal::denied("the host is disabled", record))
+        }
+        (CallerSubject::Host { state: HostState::Deleted, .. }, _) => {
+            Err(Refusal::denied("the host was deleted", record))
+        }
+        (CallerSubject::User { disabled: true, .. }, _) => Err(Refusal::denied("the user is disabled", record)),
         _ => Ok(()),
     }
 }
@@ -210,7 +217,7 @@ mod tests {
                 owns: Vec::new(),
             },
         };
-        Identity { record, scope: None }
+        Identity { record, scope: None, from: None }
     }
 
     fn at(secs: i64) -> Timestamp {

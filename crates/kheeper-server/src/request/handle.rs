@@ -1,6 +1,6 @@
 //! One request, start to end: parse, authenticate, authorize, admit, dispatch, respond.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +13,16 @@ use kheeper_s3::{Operation, S3Error, as_of};
 use tower::ServiceExt as _;
 
 use super::admit::admit;
-use super::authenticate::authenticate;
+use super::audit_events as audit;
+use super::authenticate::{Identity, authenticate};
 use super::authorize::{authorize, class_name, explain, grant_for};
 use super::body::RequestBody;
 use super::dispatch::{Call, dispatch};
 use super::respond::{self, Holding, ResponseBody};
 use super::traffic::Meter;
 use crate::app::App;
-use crate::control;
+use crate::control::{self, CallSeen};
+use crate::error::Refusal;
 use crate::listen::Service;
 
 /// Everything of ours is below it; `-` can be no org.
@@ -48,7 +50,7 @@ impl Service for Handler {
             return respond::status(StatusCode::FORBIDDEN);
         }
         if request.uri().path().starts_with(CONTROL_PREFIX) {
-            call_control(self.control.clone(), request).await
+            call_control(&self.app, self.control.clone(), request, peer.ip()).await
         } else {
             s3(&self.app, request, peer).await
         }
@@ -59,7 +61,8 @@ async fn s3(app: &Arc<App>, request: Request<Incoming>, peer: SocketAddr) -> Res
     let request_id = AttemptId::random().to_string();
     let (head, incoming) = request.into_parts();
     let mut body = RequestBody::new(incoming);
-    let mut response = match object(app, &head, &mut body).await {
+    let from = app.address_of(peer.ip(), &head.headers);
+    let mut response = match object(app, &head, &mut body, from).await {
         Ok(response) => response,
         Err(error) => {
             tracing::debug!(%request_id, %peer, method = %head.method, code = error.code.as_str(), "refused");
@@ -74,17 +77,45 @@ async fn s3(app: &Arc<App>, request: Request<Incoming>, peer: SocketAddr) -> Res
 }
 
 /// The six steps. Who is calling is settled before anything that was wrong with the request is told.
-async fn object(app: &Arc<App>, head: &Parts, body: &mut RequestBody) -> Result<Response<ResponseBody>, S3Error> {
+async fn object(
+    app: &Arc<App>,
+    head: &Parts,
+    body: &mut RequestBody,
+    from: IpAddr,
+) -> Result<Response<ResponseBody>, S3Error> {
     let parsed = Operation::parse(&head.method, head.uri.path(), head.uri.query(), &head.headers);
-    let identity = authenticate(app, &head.headers).await?;
+    let identity = match authenticate(app, &head.headers, from).await {
+        Ok(identity) => identity,
+        Err(refusal) => {
+            audit::refused(app, &refusal, from, &head.method, head.uri.path());
+            return Err(refusal.into());
+        }
+    };
+    let answered = allowed(app, &identity, parsed, head, body).await;
+    if let Err(error) = &answered
+        && error.status() == StatusCode::FORBIDDEN
+    {
+        audit::denied(app, &identity, &head.method, head.uri.path());
+    }
+    answered
+}
+
+/// What is left once it is known who is calling.
+async fn allowed(
+    app: &Arc<App>,
+    identity: &Identity,
+    parsed: Result<Operation, S3Error>,
+    head: &Parts,
+    body: &mut RequestBody,
+) -> Result<Response<ResponseBody>, S3Error> {
     let now = app.clock.now();
-    let operation = parsed.map_err(|error| explain(&identity, head.uri.path(), now, error))?;
-    let access = authorize(&app.store, &identity, &operation, now, as_of::parse(&head.headers)?)?;
-    let grant = grant_for(&identity, &operation).cloned();
+    let operation = parsed.map_err(|error| explain(identity, head.uri.path(), now, error))?;
+    let access = authorize(&app.store, identity, &operation, now, as_of::parse(&head.headers)?)?;
+    let grant = grant_for(identity, &operation).cloned();
     let permit = admit(&app.requests, &operation, &head.headers)?;
     let (name, class) = (operation.name(), operation.class());
     let meter = Meter::new(app.store.clone(), class);
-    let answered = dispatch(Call::new(app, &identity, head, body, meter)?, access, operation).await;
+    let answered = dispatch(Call::new(app, identity, head, body, meter)?, access, operation).await;
     let outcome = answered.as_ref().map_or_else(S3Error::status, Response::status);
     metrics::counter!(
         "kheeper_requests_total",
@@ -94,16 +125,33 @@ async fn object(app: &Arc<App>, head: &Parts, body: &mut RequestBody) -> Result<
     let mut response = answered?;
     if let Some(grant) = grant {
         respond::set_grant(&mut response, &grant, now);
+        audit::lent(app, identity, &grant, name, head.uri.path());
     }
     Ok(response.map(|body| Holding::until_sent(body, permit)))
 }
 
-async fn call_control(router: axum::Router, request: Request<Incoming>) -> Response<ResponseBody> {
-    let called = tokio::time::timeout(CONTROL_DEADLINE, router.oneshot(request.map(axum::body::Body::new))).await;
+async fn call_control(
+    app: &App,
+    router: axum::Router,
+    request: Request<Incoming>,
+    peer: IpAddr,
+) -> Response<ResponseBody> {
+    let from = app.address_of(peer, request.headers());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let seen = CallSeen::new(from);
+    let mut request = request.map(axum::body::Body::new);
+    request.extensions_mut().insert(seen.clone());
+    let called = tokio::time::timeout(CONTROL_DEADLINE, router.oneshot(request)).await;
     let response = match called {
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
         Err(_) => return respond::status(StatusCode::REQUEST_TIMEOUT),
     };
+    if response.status() == StatusCode::FORBIDDEN {
+        match seen.identity() {
+            Some(identity) => audit::denied(app, identity, &method, &path),
+            None => audit::refused(app, &Refusal::Unauthenticated("control"), from, &method, &path),
+        }
+    }
     response.map(|body| body.map_err(std::io::Error::other).boxed_unsync())
 }

@@ -1,6 +1,8 @@
 //! One request, step by step: parse, authenticate, authorize, admit, dispatch, respond.
 
 pub(crate) mod admit;
+mod audit_events;
+pub(crate) mod audit_trail;
 pub(crate) mod authenticate;
 pub(crate) mod authorize;
 pub(crate) mod body;

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use kheeper_model::api::{GrantRecord, HostRecord, Joined, KeyRecord, OrgRecord, UserRecord};
 use kheeper_model::{
     AttemptId, Checksum, ChecksumAlgorithm, ChecksumKind, ContentId, Crc64Nvme, ETag, Md5Digest, Namespace,
-    NamespaceId, ObjectHeaders, ObjectKey, Timestamp,
+    NamespaceId, ObjectHeaders, ObjectKey, OrgName, Timestamp,
 };
 
 use super::change_people::{GrantChange, HostChange, PeopleChange};
 use super::change_upkeep::{Lease, SweepChange, UsageChange};
 use super::content::ContentBody;
+use crate::audit::AuditNote;
 use crate::blob::BlobName;
 use crate::caller::Caller;
 use crate::object::{Precondition, Written};
@@ -33,6 +34,8 @@ pub enum Change {
     People(PeopleChange),
     Host(HostChange),
     Grant(GrantChange),
+    /// Adds to the audit log of an org, or the server's own.
+    Audit(Option<OrgName>, Vec<AuditNote>),
     Usage(UsageChange),
     Sweep(SweepChange),
 }

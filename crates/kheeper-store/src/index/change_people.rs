@@ -1,5 +1,7 @@
 //! Changes to who there is: users, keys, orgs, hosts.
 
+use std::net::IpAddr;
+
 use kheeper_model::api::{HostSettings, KeyState};
 use kheeper_model::{GrantId, HostId, HostName, KeyId, Namespace, OrgName, Timestamp, UserId, UserName};
 
@@ -57,8 +59,8 @@ pub enum PeopleChange {
     RevokeKey(KeyId),
     /// A new org.
     CreateOrg {
-        /// Its owner.
-        owner: UserId,
+        /// Its owner, a user.
+        caller: Caller,
         /// Its name.
         name: OrgName,
     },
@@ -82,6 +84,8 @@ pub enum HostChange {
         secret_sha256: [u8; 32],
         /// Its new key.
         key: NewKey,
+        /// From where it joins.
+        from: Option<IpAddr>,
     },
     /// A new join token for a host.
     Rejoin {

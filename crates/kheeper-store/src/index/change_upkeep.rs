@@ -61,6 +61,8 @@ pub enum SweepChange {
     CloseNamespaces(Lease, u64),
     /// Gives idle uploads up, and forgets completed ones and old attempts.
     ExpireUploads(Lease, u64),
+    /// Forgets the oldest records of the audit log.
+    ForgetAudit(Lease, u64),
     /// Condemns blobs that nothing refers to.
     CondemnBlobs(Lease, Vec<BlobName>),
     /// Forgets condemned contents whose blobs are gone.

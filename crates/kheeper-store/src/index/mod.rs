@@ -12,6 +12,7 @@ pub(crate) mod sqlite;
 
 use async_trait::async_trait;
 use kheeper_model::api::{GrantRecord, HostRecord, KeyRecord, OrgRecord, RestorePage, UsageRecord, UserRecord};
+use kheeper_model::audit::AuditPage;
 use kheeper_model::{
     Checksum, ContentId, Crc64Nvme, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp, UserId,
 };
@@ -123,6 +124,11 @@ pub trait Index: Send + Sync + 'static {
     async fn unreferenced(&self, blobs: Vec<BlobName>) -> Result<Vec<BlobName>, StoreError>;
     /// Stored bytes and objects, recomputed from the rows, beside what the ledger says; one consistent view.
     async fn audit(&self) -> Result<LedgerAudit, StoreError>;
+
+    /// A part of an audit chain: at most `max` records after number `after`.
+    async fn audit_page(&self, org: Option<&OrgName>, after: u64, max: usize) -> Result<AuditPage, StoreError>;
+    /// The chains there are; none is the server's own.
+    async fn audit_chains(&self) -> Result<Vec<Option<OrgName>>, StoreError>;
 
     /// Why writes are refused until a restart, if they are.
     fn refuses_writes(&self) -> Option<String>;

@@ -62,13 +62,13 @@ impl World {
         let new_key = |letter: &str| NewKey { key_id: letter.repeat(43).parse().unwrap(), public_key: [0; 32] };
         let user = store.create_user("alice".parse().unwrap()).await.unwrap();
         store.register_key(KeyOwner::User(user.id.clone()), new_key("a"), KeyState::Active).await.unwrap();
-        store.create_org(&user.id, "myorg".parse().unwrap()).await.unwrap();
-        let owner = Caller { key_id: new_key("a").key_id, subject: CallerId::User(user.id) };
+        let owner = Caller { key_id: new_key("a").key_id, subject: CallerId::User(user.id), from: None };
+        store.create_org(&owner, "myorg".parse().unwrap()).await.unwrap();
         let namespace: Namespace = "myorg/web-01".parse().unwrap();
         let credential = HostCredential::PublicKey(new_key("h"));
         let record = store.create_host(&owner, &namespace, credential).await.unwrap();
         store.activate_key(&new_key("h").key_id).await.unwrap();
-        let caller = Caller { key_id: new_key("h").key_id, subject: CallerId::Host(record.id) };
+        let caller = Caller { key_id: new_key("h").key_id, subject: CallerId::Host(record.id), from: None };
         let host = store.host_store(caller.clone(), namespace, record.namespace_id);
         Self { directory, clock, disk, randomness, store, host, caller, model: Model::default() }
     }

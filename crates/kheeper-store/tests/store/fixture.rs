@@ -54,8 +54,8 @@ pub(crate) async fn fixture_with(change: impl FnOnce(&mut StoreOptions)) -> Fixt
     let key = new_key(1);
     let owner = KeyOwner::User(user.id.clone());
     store.register_key(owner, key.clone(), kheeper_model::api::KeyState::Active).await.unwrap();
-    store.create_org(&user.id, "myorg".parse().unwrap()).await.unwrap();
-    let owner = Caller { key_id: key.key_id, subject: CallerId::User(user.id) };
+    let owner = Caller { key_id: key.key_id, subject: CallerId::User(user.id), from: None };
+    store.create_org(&owner, "myorg".parse().unwrap()).await.unwrap();
     Fixture { directory, clock, store, owner }
 }
 
@@ -72,7 +72,7 @@ impl Fixture {
     pub(crate) async fn joined_host(&self, name: &str, host_id: HostId, key_id: KeyId) -> Host {
         let namespace = namespace(name);
         let record = self.store.host(&namespace).await.unwrap().unwrap();
-        let caller = Caller { key_id, subject: CallerId::Host(host_id) };
+        let caller = Caller { key_id, subject: CallerId::Host(host_id), from: None };
         let store = self.store.host_store(caller.clone(), namespace, record.namespace_id.clone());
         Host { record, caller, store }
     }

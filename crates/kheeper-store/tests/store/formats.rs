@@ -37,7 +37,7 @@ async fn open(directory: TempDir) -> (Fixture, Host) {
     let clock = Arc::new(ManualClock::new(NOON.plus_secs(3_660)));
     let store = Store::open(options(&directory, &clock)).await.unwrap();
     let users = store.users().await.unwrap();
-    let owner = Caller { key_id: new_key(1).key_id, subject: CallerId::User(users[0].id.clone()) };
+    let owner = Caller { key_id: new_key(1).key_id, subject: CallerId::User(users[0].id.clone()), from: None };
     let fixture = Fixture { directory, clock, store, owner };
     let host: HostId = fixture.store.host(&namespace("web-01")).await.unwrap().unwrap().id;
     let host = fixture.joined_host("web-01", host, new_key(9).key_id).await;

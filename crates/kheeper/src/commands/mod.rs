@@ -1,5 +1,6 @@
 //! One file per noun or verb.
 
+pub(crate) mod audit;
 pub(crate) mod auth_login;
 pub(crate) mod auth_token;
 pub(crate) mod completions;
@@ -49,7 +50,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Completions(args) => completions::run(&args),
         Command::Grants(command) => block_on(grants::run(command, &global)),
         Command::Objects(command) => objects::run(command, &global),
-        Command::Audit(args) => not_built::run("audit", &args),
+        Command::Audit(command) => block_on(audit::run(command, &global)),
         Command::Setup(args) => not_built::run("setup", &args),
         Command::Restore(args) => not_built::run("restore", &args),
         Command::Drill(args) => not_built::run("drill", &args),

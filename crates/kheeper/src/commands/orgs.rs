@@ -6,6 +6,7 @@ use kheeper_model::{OrgName, UserId};
 
 use crate::cli::GlobalArgs;
 use crate::control_client::ControlClient;
+use crate::error::Failure;
 use crate::exit_code::ExitCode;
 use crate::output::{self, Columns, Format};
 
@@ -51,4 +52,17 @@ fn table(orgs: &[OrgRecord]) -> String {
         columns.row([org.name.to_string(), org.host_count.to_string(), org.created_at.to_string(), owners.join(" ")]);
     }
     columns.render()
+}
+
+/// The org that was named, or the only one there is.
+pub(super) async fn only_org(named: Option<OrgName>, client: &ControlClient) -> anyhow::Result<OrgName> {
+    if let Some(org) = named {
+        return Ok(org);
+    }
+    let orgs: Vec<OrgRecord> = client.get("/orgs").await?.value;
+    match orgs.as_slice() {
+        [only] => Ok(only.name.clone()),
+        [] => Err(Failure::new(ExitCode::NotFound, "you have no org").into()),
+        _ => Err(Failure::usage("you have several orgs: say which with --org").into()),
+    }
 }

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use kheeper_model::{NamespaceId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::audit_log::SERVER_CHAIN;
 use super::authorize::Writer;
 use super::rows::RowExt as _;
+use crate::audit::AuditNote;
 use crate::blob::BlobName;
 use crate::caller::Caller;
 use crate::error::StoreError;
@@ -67,6 +69,8 @@ pub(super) struct Batch<'c> {
 struct Effects {
     ledgers: BTreeMap<i64, Ledger>,
     newest_objects: BTreeMap<i64, Timestamp>,
+    /// What goes into which audit chain.
+    notes: Vec<(i64, AuditNote)>,
 }
 
 impl<'c> Batch<'c> {
@@ -83,11 +87,12 @@ impl<'c> Batch<'c> {
         match self.make(change) {
             Ok(outcome) => {
                 self.connection.prepare_cached("RELEASE change")?.execute([])?;
-                let Effects { ledgers, newest_objects } = std::mem::take(&mut self.pending);
+                let Effects { ledgers, newest_objects, notes } = std::mem::take(&mut self.pending);
                 ledgers
                     .into_iter()
                     .for_each(|(namespace, more)| *self.made.ledgers.entry(namespace).or_default() += more);
                 self.made.newest_objects.extend(newest_objects);
+                self.made.notes.extend(notes);
                 if changes_rights {
                     self.writers.clear();
                 }
@@ -121,6 +126,11 @@ impl<'c> Batch<'c> {
             Change::People(people) => self.change_people(people),
             Change::Host(host) => self.change_host(host),
             Change::Grant(grant) => self.change_grant(grant),
+            Change::Audit(org, notes) => {
+                let org_no = org.map_or(Ok(SERVER_CHAIN), |org| self.org_no(&org))?;
+                notes.into_iter().for_each(|note| self.audit(org_no, note));
+                Ok(Outcome::Done)
+            }
             Change::Usage(usage) => self.change_usage(usage),
             Change::Sweep(sweep) => self.sweep(sweep),
         }
@@ -129,6 +139,11 @@ impl<'c> Batch<'c> {
     /// Notes what the change under way does to a namespace's ledger.
     pub(super) fn add_to_ledger(&mut self, namespace_no: i64, more: Ledger) {
         *self.pending.ledgers.entry(namespace_no).or_default() += more;
+    }
+
+    /// Notes what the change under way shall leave in an audit chain: in the same transaction, once it was made.
+    pub(super) fn audit(&mut self, org_no: i64, note: AuditNote) {
+        self.pending.notes.push((org_no, note));
     }
 
     /// Notes that the change under way wrote an object.
@@ -147,7 +162,7 @@ impl<'c> Batch<'c> {
 
     /// Writes what the batch did to ledgers as one delta row per namespace, and the highest time committed.
     pub(super) fn finish(&mut self) -> rusqlite::Result<()> {
-        let Effects { ledgers, newest_objects } = std::mem::take(&mut self.made);
+        let Effects { ledgers, newest_objects, notes } = std::mem::take(&mut self.made);
         for (namespace_no, delta) in ledgers {
             if delta != Ledger::default() {
                 self.connection
@@ -171,6 +186,7 @@ impl<'c> Batch<'c> {
                 .prepare_cached("UPDATE namespace SET last_object_at = ?2 WHERE namespace_no = ?1")?
                 .execute(params![namespace_no, newest.as_millis()])?;
         }
+        self.write_notes(notes)?;
         self.note_time()
     }
 

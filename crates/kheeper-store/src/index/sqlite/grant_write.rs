@@ -8,6 +8,7 @@ use super::authorize::HostRow;
 use super::batch::{Batch, ChangeError};
 use super::grant_read;
 use super::rows::RowExt as _;
+use crate::audit::AuditNote;
 use crate::caller::Caller;
 use crate::error::{GrantRefusal, StoreError};
 use crate::index::{GrantChange, Outcome};
@@ -63,6 +64,8 @@ impl Batch<'_> {
                 ends_at
             ])?;
         self.bump_auth_epoch()?;
+        let note = AuditNote::done("grant.create", caller, of).with("grant", &id).with("to", to).with("secs", secs);
+        self.audit(org_no, note);
         self.grant_outcome(org_no, &id)
     }
 
@@ -73,6 +76,7 @@ impl Batch<'_> {
             .prepare_cached("UPDATE read_grant SET ends_at = min(ends_at, ?3) WHERE grant_id = ?1 AND org_no = ?2")?
             .execute(params![id.as_str(), org_no, self.now.as_millis()])?;
         self.bump_auth_epoch()?;
+        self.audit(org_no, AuditNote::done("grant.delete", caller, id));
         self.grant_outcome(org_no, id)
     }
 

@@ -1,22 +1,35 @@
 //! Hosts and their namespaces.
 
+use std::net::IpAddr;
+
 use kheeper_model::api::{HostSettings, HostState, Joined, KeyState, Quota};
-use kheeper_model::{HostId, Namespace, NamespaceId, Timestamp};
+use kheeper_model::{HostId, Namespace, NamespaceId, OrgName, Timestamp};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::authorize::{HostRow, NO_QUOTA, REVOKED};
 use super::batch::{Batch, ChangeError};
 use super::rows::{RowExt as _, int, uint};
 use super::{people_read, retention};
+use crate::audit::{AuditBy, AuditNote};
 use crate::caller::{Caller, CallerId, DeleteHost, HostCredential, NewJoinToken, NewKey};
 use crate::error::{Denied, StoreError};
 use crate::index::{HostChange, Outcome};
 
 impl Batch<'_> {
     pub(super) fn change_host(&mut self, change: HostChange) -> Result<Outcome, ChangeError> {
+        let note = note_of(&change);
+        let outcome = self.make_host_change(change)?;
+        if let Some((org, note)) = note {
+            let org_no = self.org_no(&org)?;
+            self.audit(org_no, note);
+        }
+        Ok(outcome)
+    }
+
+    fn make_host_change(&mut self, change: HostChange) -> Result<Outcome, ChangeError> {
         match change {
             HostChange::Create { caller, namespace, credential } => self.create_host(&caller, &namespace, credential),
-            HostChange::Join { secret_sha256, key } => self.join(secret_sha256, &key),
+            HostChange::Join { secret_sha256, key, from } => self.join(secret_sha256, &key, from),
             HostChange::Rejoin { caller, namespace, token } => {
                 let host = self.owned_host(&caller, &namespace)?;
                 self.put_join_token(&host.host_id, &token)?;
@@ -96,7 +109,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn join(&self, secret_sha256: [u8; 32], key: &NewKey) -> Result<Outcome, ChangeError> {
+    fn join(&mut self, secret_sha256: [u8; 32], key: &NewKey, from: Option<IpAddr>) -> Result<Outcome, ChangeError> {
         let found = self
             .connection
             .prepare_cached(
@@ -131,6 +144,9 @@ impl Batch<'_> {
                 self.connection
                     .prepare_cached("UPDATE join_token SET used_by = ?2 WHERE secret_sha256 = ?1")?
                     .execute(params![secret_sha256, key.key_id.as_str()])?;
+                let org_no = self.org_no(&namespace.org)?;
+                let note = AuditNote::done("host.join", AuditBy::Joining(from), &namespace);
+                self.audit(org_no, note.with("key", &key.key_id).with("host", &host_id));
             }
         }
         let state = self.host_row(&namespace)?.state;
@@ -236,4 +252,32 @@ impl Batch<'_> {
         let host = people_read::host(self.connection, namespace, self.now, self.defaults)?;
         Ok(Outcome::Host(Box::new(host.ok_or_else(|| StoreError::NoSuchHost(namespace.clone()))?)))
     }
+}
+
+/// What the audit log says of a change. A join is noted where it happens: repeating it changes nothing.
+fn note_of(change: &HostChange) -> Option<(OrgName, AuditNote)> {
+    let note =
+        |act, caller: &Caller, namespace: &Namespace| (namespace.org.clone(), AuditNote::done(act, caller, namespace));
+    Some(match change {
+        HostChange::Create { caller, namespace, credential } => {
+            let with = match credential {
+                HostCredential::JoinToken(_) => "a join token".to_owned(),
+                HostCredential::PublicKey(key) => key.key_id.to_string(),
+            };
+            let (org, note) = note("host.create", caller, namespace);
+            (org, note.with("with", with))
+        }
+        HostChange::Join { .. } => return None,
+        HostChange::Rejoin { caller, namespace, .. } => note("host.rejoin", caller, namespace),
+        HostChange::Resume { caller, namespace } => note("host.resume", caller, namespace),
+        HostChange::SetDisabled { caller, namespace, disabled: true } => note("host.disable", caller, namespace),
+        HostChange::SetDisabled { caller, namespace, disabled: false } => note("host.enable", caller, namespace),
+        HostChange::RevokeKeys { caller, namespace } => note("host.revoke", caller, namespace),
+        HostChange::Delete { caller, namespace, .. } => note("host.delete", caller, namespace),
+        HostChange::Undelete { caller, namespace } => note("host.undelete", caller, namespace),
+        HostChange::Set { caller, namespace, settings } => {
+            let (org, note) = note("host.set", caller, namespace);
+            (org, note.with("settings", serde_json::to_string(settings).unwrap_or_default()))
+        }
+    })
 }

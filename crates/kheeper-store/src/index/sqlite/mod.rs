@@ -2,6 +2,7 @@
 
 mod attempt;
 mod audit;
+mod audit_log;
 mod authorize;
 mod batch;
 mod checkpoint;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kheeper_model::api::{GrantRecord, HostRecord, KeyRecord, OrgRecord, RestorePage, UsageRecord, UserRecord};
+use kheeper_model::audit::AuditPage;
 use kheeper_model::{
     Checksum, Clock, ContentId, Crc64Nvme, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp,
     UserId,
@@ -279,6 +281,15 @@ impl Index for SqliteIndex {
 
     async fn audit(&self) -> Result<LedgerAudit, StoreError> {
         self.readers.read(audit::audit).await
+    }
+
+    async fn audit_page(&self, org: Option<&OrgName>, after: u64, max: usize) -> Result<AuditPage, StoreError> {
+        let org = org.cloned();
+        self.readers.read(move |connection| audit_log::page(connection, org.as_ref(), after, max)).await
+    }
+
+    async fn audit_chains(&self) -> Result<Vec<Option<OrgName>>, StoreError> {
+        self.readers.read(|connection| audit_log::chains(connection)).await
     }
 
     fn refuses_writes(&self) -> Option<String> {

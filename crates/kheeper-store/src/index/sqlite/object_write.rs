@@ -1,6 +1,6 @@
 //! Versions: PUT, copy, and the hiding that overwrite and delete share.
 
-use kheeper_model::limits::{STALLED_PUT_SECS, VERSIONS_PER_KEY_HOUR_MAX};
+use kheeper_model::limits::{AUDIT_KEYS_MAX, STALLED_PUT_SECS, VERSIONS_PER_KEY_HOUR_MAX};
 use kheeper_model::{AttemptId, Checksum, ContentId, ETag, ObjectHeaders, ObjectKey, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -10,6 +10,7 @@ use super::batch::{Batch, ChangeError};
 use super::no_overwrite::NewBytes;
 use super::retention;
 use super::rows::{RowExt as _, content_bytes, crc_bits, int, json};
+use crate::audit::AuditNote;
 use crate::error::StoreError;
 use crate::index::{ContentBody, CopyObject, DeleteObjects, Ledger, Outcome, PutObject, TagObject};
 use crate::object::{Precondition, Written};
@@ -120,6 +121,7 @@ impl Batch<'_> {
         }
         delete.keys.iter().try_for_each(|key| writer.check_owns(key))?;
         let mut hidden = 0;
+        let mut sample = Vec::new();
         for key in &delete.keys {
             let current = self.current(writer.org_no, key)?;
             delete.precondition.check(current.as_ref().map(|current| &current.etag))?;
@@ -130,7 +132,14 @@ impl Batch<'_> {
                     .prepare_cached("DELETE FROM object WHERE org_no = ?1 AND key = ?2")?
                     .execute(params![writer.org_no, key.as_bytes()])?;
                 hidden += 1;
+                if sample.len() < AUDIT_KEYS_MAX {
+                    sample.push(key.as_str());
+                }
             }
+        }
+        if !sample.is_empty() {
+            let note = AuditNote::done("objects.delete", &delete.caller, &writer.namespace);
+            self.audit(writer.org_no, note.with("count", hidden).with("keys", sample.join(" ")));
         }
         self.keep_answer(writer.namespace_no, &delete.attempt, fingerprint, &Answer::Hidden(hidden))?;
         Ok(Outcome::Hidden(hidden))

@@ -4,11 +4,13 @@ use kheeper_model::api::KeyState;
 use kheeper_model::{KeyId, OrgName, Timestamp, UserId, UserName};
 use rusqlite::params;
 
+use super::audit_log::SERVER_CHAIN;
 use super::authorize::{ACTIVE, PENDING, REVOKED};
 use super::batch::{Batch, ChangeError};
 use super::people_read;
-use crate::caller::NewKey;
-use crate::error::StoreError;
+use crate::audit::{AuditBy, AuditNote};
+use crate::caller::{Caller, CallerId, NewKey};
+use crate::error::{Denied, StoreError};
 use crate::index::{KeyOwner, Outcome, PeopleChange};
 
 impl Batch<'_> {
@@ -22,11 +24,11 @@ impl Batch<'_> {
             }
             PeopleChange::ActivateKey(key_id) => self.activate_key(&key_id),
             PeopleChange::RevokeKey(key_id) => self.revoke_key(&key_id),
-            PeopleChange::CreateOrg { owner, name } => self.create_org(&owner, &name),
+            PeopleChange::CreateOrg { caller, name } => self.create_org(&caller, &name),
         }
     }
 
-    fn create_user(&self, name: &UserName) -> Result<Outcome, ChangeError> {
+    fn create_user(&mut self, name: &UserName) -> Result<Outcome, ChangeError> {
         let id = UserId::random();
         let inserted = self
             .connection
@@ -35,11 +37,12 @@ impl Batch<'_> {
         if inserted == 0 {
             return Err(StoreError::NameTaken.into());
         }
+        self.audit(SERVER_CHAIN, AuditNote::done("user.create", AuditBy::Operator, &id).with("name", name));
         let user = people_read::user(self.connection, &id)?;
         Ok(Outcome::User(user.ok_or_else(|| StoreError::internal("a user that has just been made is not there"))?))
     }
 
-    fn set_user_disabled(&self, user: &UserId, disabled: bool) -> Result<Outcome, ChangeError> {
+    fn set_user_disabled(&mut self, user: &UserId, disabled: bool) -> Result<Outcome, ChangeError> {
         let changed = self
             .connection
             .prepare_cached("UPDATE user SET disabled = ?2 WHERE user_id = ?1")?
@@ -48,17 +51,21 @@ impl Batch<'_> {
             return Err(StoreError::NoSuchUser(user.clone()).into());
         }
         self.bump_auth_epoch()?;
+        let act = if disabled { "user.disable" } else { "user.enable" };
+        self.audit_operator(user.as_str(), AuditNote::done(act, AuditBy::Operator, user))?;
         Ok(Outcome::Done)
     }
 
-    fn register_key(&self, owner: &KeyOwner, key: &NewKey, state: KeyState) -> Result<Outcome, ChangeError> {
+    fn register_key(&mut self, owner: &KeyOwner, key: &NewKey, state: KeyState) -> Result<Outcome, ChangeError> {
         self.check_owner_exists(owner)?;
         self.insert_key(owner.as_str(), key, state)?;
+        let note = AuditNote::done("key.register", AuditBy::Operator, &key.key_id).with("of", owner.as_str());
+        self.audit_operator(owner.as_str(), note)?;
         self.key_outcome(&key.key_id)
     }
 
     fn use_registration(
-        &self,
+        &mut self,
         jti: &str,
         expires_at: Timestamp,
         user: &UserId,
@@ -104,7 +111,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn activate_key(&self, key_id: &KeyId) -> Result<Outcome, ChangeError> {
+    fn activate_key(&mut self, key_id: &KeyId) -> Result<Outcome, ChangeError> {
         let activated = self
             .connection
             .prepare_cached("UPDATE identity_key SET state = ?2 WHERE key_id = ?1 AND state = ?3")?
@@ -123,16 +130,24 @@ impl Batch<'_> {
         }
     }
 
-    fn revoke_key(&self, key_id: &KeyId) -> Result<Outcome, ChangeError> {
+    fn revoke_key(&mut self, key_id: &KeyId) -> Result<Outcome, ChangeError> {
         self.connection
             .prepare_cached("UPDATE identity_key SET state = ?2 WHERE key_id = ?1")?
             .execute(params![key_id.as_str(), REVOKED])?;
         self.bump_auth_epoch()?;
-        self.key_outcome(key_id)
+        let outcome = self.key_outcome(key_id)?;
+        if let Outcome::Key(key) = &outcome {
+            let note = AuditNote::done("key.revoke", AuditBy::Operator, key_id).with("of", &key.subject);
+            self.audit_operator(&key.subject, note)?;
+        }
+        Ok(outcome)
     }
 
-    fn create_org(&self, owner: &UserId, name: &OrgName) -> Result<Outcome, ChangeError> {
-        self.check_owner_exists(&KeyOwner::User(owner.clone()))?;
+    fn create_org(&mut self, caller: &Caller, name: &OrgName) -> Result<Outcome, ChangeError> {
+        let CallerId::User(owner) = &caller.subject else {
+            return Err(StoreError::from(Denied::NotOwner).into());
+        };
+        self.check_key(caller)?;
         self.check_user(owner.as_str())?;
         let inserted = self
             .connection
@@ -146,6 +161,7 @@ impl Batch<'_> {
             .prepare_cached("INSERT INTO owner (org_no, user_id) VALUES (?1, ?2)")?
             .execute(params![org_no, owner.as_str()])?;
         self.bump_auth_epoch()?;
+        self.audit(org_no, AuditNote::done("org.create", caller, name));
         let org = people_read::org(self.connection, name)?;
         Ok(Outcome::Org(org.ok_or_else(|| StoreError::internal("an org that has just been made is not there"))?))
     }
@@ -156,6 +172,22 @@ impl Batch<'_> {
             KeyOwner::Host(_) => ("SELECT 1 FROM host WHERE host_id = ?1", StoreError::HostState("unknown")),
         };
         if self.connection.prepare_cached(exists)?.exists([owner.as_str()])? { Ok(()) } else { Err(missing.into()) }
+    }
+
+    /// What the operator did with a user or host goes into the server's chain, and into those of the orgs it concerns.
+    fn audit_operator(&mut self, subject: &str, note: AuditNote) -> Result<(), ChangeError> {
+        let orgs: Vec<i64> = self
+            .connection
+            .prepare_cached(
+                "SELECT org_no FROM owner WHERE user_id = ?1
+                 UNION SELECT org_no FROM host JOIN namespace USING (namespace_no) WHERE host_id = ?1",
+            )?
+            .query_map([subject], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        for org_no in orgs.into_iter().chain([SERVER_CHAIN]) {
+            self.audit(org_no, note.clone());
+        }
+        Ok(())
     }
 
     fn key_outcome(&self, key_id: &KeyId) -> Result<Outcome, ChangeError> {

@@ -86,7 +86,12 @@ fn namespace_of(change: &Change) -> Option<&NamespaceId> {
         Change::PutPart(part) => Some(&part.namespace),
         Change::CompleteUpload(complete) => Some(&complete.namespace),
         Change::AbortUpload(abort) => Some(&abort.namespace),
-        Change::People(_) | Change::Host(_) | Change::Grant(_) | Change::Usage(_) | Change::Sweep(_) => None,
+        Change::People(_)
+        | Change::Host(_)
+        | Change::Grant(_)
+        | Change::Audit(..)
+        | Change::Usage(_)
+        | Change::Sweep(_) => None,
     }
 }
 
@@ -101,7 +106,7 @@ fn locks_of(change: &Change) -> Vec<u64> {
         Change::CompleteUpload(complete) => vec![lock(&complete.key), lock(&complete.upload)],
         Change::PutPart(part) => vec![lock(&(part.upload, part.number))],
         Change::AbortUpload(abort) => vec![lock(&abort.upload)],
-        Change::CreateUpload(_) | Change::Usage(_) => Vec::new(),
+        Change::CreateUpload(_) | Change::Usage(_) | Change::Audit(..) => Vec::new(),
         Change::People(_) | Change::Host(_) | Change::Grant(_) => vec![lock(&"people")],
         Change::Sweep(_) => vec![lock(&"sweep")],
     }
@@ -142,6 +147,7 @@ mod tests {
         let caller = Caller {
             key_id: "A".repeat(43).parse().unwrap(),
             subject: CallerId::Host(format!("hst_{}", "0".repeat(32)).parse::<HostId>().unwrap()),
+            from: None,
         };
         let keys: BTreeSet<ObjectKey> = keys.iter().map(|key| key.parse().unwrap()).collect();
         let (attempt, precondition) = (AttemptId([0; 16]), Precondition::NONE);

@@ -1,5 +1,6 @@
 //! Restoring keys, inside one transaction.
 
+use kheeper_model::limits::AUDIT_KEYS_MAX;
 use kheeper_model::{AttemptId, ObjectKey, Timestamp};
 use rusqlite::params;
 
@@ -8,6 +9,7 @@ use super::batch::{Batch, ChangeError};
 use super::object_write::{NewVersion, insert_version, is_base_backup, upsert_object};
 use super::restore_read::{self, Difference};
 use super::rows::{content_bytes, int};
+use crate::audit::AuditNote;
 use crate::error::StoreError;
 use crate::index::{Ledger, Outcome, RestoreObjects};
 use crate::object::ObjectMeta;
@@ -20,13 +22,20 @@ impl Batch<'_> {
         let namespace = restore.namespace.clone();
         let writer =
             Writer { org_no, namespace_no: host.namespace_no, namespace, quota_bytes: None, no_overwrite: false };
+        let mut changed = Vec::new();
         for key in &restore.keys {
             writer.check_owns(key)?;
             match restore_read::difference(self.connection, &restore.namespace.org, org_no, key, restore.target)? {
                 Some(Difference::Restore(wanted)) => self.restore_version(&writer, wanted, restore.began)?,
                 Some(Difference::Hide(_)) => self.hide_restored(&writer, key)?,
-                None => {}
+                None => continue,
             }
+            changed.push(key.as_str());
+        }
+        if !changed.is_empty() {
+            let sample = changed.iter().take(AUDIT_KEYS_MAX).copied().collect::<Vec<_>>().join(" ");
+            let note = AuditNote::done("objects.restore", &restore.caller, &restore.namespace);
+            self.audit(org_no, note.with("count", changed.len()).with("keys", sample));
         }
         Ok(Outcome::Done)
     }

@@ -53,6 +53,10 @@ impl Batch<'_> {
                 self.check_lease(lease)?;
                 self.expire_uploads(max)? + self.forget_expired(max)?
             }
+            SweepChange::ForgetAudit(lease, max) => {
+                self.check_lease(lease)?;
+                self.forget_audit(max)?
+            }
             SweepChange::CondemnBlobs(lease, blobs) => {
                 self.check_lease(lease)?;
                 self.condemn_blobs(&blobs)?

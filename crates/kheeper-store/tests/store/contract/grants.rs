@@ -56,7 +56,7 @@ async fn only_an_owner_of_the_org_makes_and_ends_grants() {
     let (web_01, web_02) = (fixture.host("web-01", 9).await, fixture.host("web-02", 8).await);
     let bob = fixture.store.create_user("bob".parse().unwrap()).await.unwrap();
     fixture.store.register_key(KeyOwner::User(bob.id.clone()), new_key(30), KeyState::Active).await.unwrap();
-    let bob = Caller { key_id: new_key(30).key_id, subject: CallerId::User(bob.id) };
+    let bob = Caller { key_id: new_key(30).key_id, subject: CallerId::User(bob.id), from: None };
     let made = fixture.store.create_grant(&fixture.owner, &namespace("web-01"), &name("web-02"), DAY).await.unwrap();
     for stranger in [&bob, &web_01.caller, &web_02.caller] {
         let create = fixture.store.create_grant(stranger, &namespace("web-01"), &name("web-02"), DAY).await;

@@ -59,7 +59,7 @@ async fn only_an_owner_changes_hosts_and_only_the_host_itself_resumes_besides() 
     let (host, other) = (fixture.host("web-01", 9).await, fixture.host("web-02", 8).await);
     let bob = fixture.store.create_user("bob".parse().unwrap()).await.unwrap();
     fixture.store.register_key(KeyOwner::User(bob.id.clone()), new_key(30), KeyState::Active).await.unwrap();
-    let bob = Caller { key_id: new_key(30).key_id, subject: CallerId::User(bob.id) };
+    let bob = Caller { key_id: new_key(30).key_id, subject: CallerId::User(bob.id), from: None };
     let name = namespace("web-01");
     for stranger in [&bob, &host.caller, &other.caller] {
         let denied = |error| matches!(error, StoreError::Denied(_));

@@ -1,5 +1,6 @@
 //! What every index and every blob store must do, as tests. Each name is a claim.
 
+mod audit;
 mod checksums;
 mod grants;
 mod history;

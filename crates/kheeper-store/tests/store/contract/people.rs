@@ -2,7 +2,7 @@
 
 use kheeper_model::UserId;
 use kheeper_model::api::KeyState;
-use kheeper_store::{CallerSubject, Denied, KeyOwner, StoreError};
+use kheeper_store::{Caller, CallerId, CallerSubject, Denied, KeyOwner, StoreError};
 
 use crate::fixture::{NOON, fixture, new_key};
 
@@ -11,12 +11,19 @@ async fn names_of_users_and_orgs_are_taken_once() {
     let fixture = fixture().await;
     let bob = fixture.store.create_user("bob".parse().unwrap()).await.unwrap();
     assert!(matches!(fixture.store.create_user("bob".parse().unwrap()).await, Err(StoreError::NameTaken)));
-    let org = fixture.store.create_org(&bob.id, "bobs-org".parse().unwrap()).await.unwrap();
+    fixture.store.register_key(KeyOwner::User(bob.id.clone()), new_key(30), KeyState::Active).await.unwrap();
+    let caller = Caller { key_id: new_key(30).key_id, subject: CallerId::User(bob.id.clone()), from: None };
+    let org = fixture.store.create_org(&caller, "bobs-org".parse().unwrap()).await.unwrap();
     assert_eq!((org.owners, org.host_count), (vec![bob.id.clone()], 0));
-    let taken = fixture.store.create_org(&bob.id, "myorg".parse().unwrap()).await;
+    let taken = fixture.store.create_org(&caller, "myorg".parse().unwrap()).await;
     assert!(matches!(taken, Err(StoreError::NameTaken)));
-    let nobody = fixture.store.create_org(&UserId::random(), "no-org".parse().unwrap()).await;
-    assert!(matches!(nobody, Err(StoreError::NoSuchUser(_))));
+    let nobody = Caller { subject: CallerId::User(UserId::random()), ..caller.clone() };
+    let nobody = fixture.store.create_org(&nobody, "no-org".parse().unwrap()).await;
+    assert!(matches!(nobody, Err(StoreError::Denied(Denied::UnknownKey))));
+    // The key counts when the org is made, and not when the call was let in.
+    fixture.store.revoke_key(&caller.key_id).await.unwrap();
+    let revoked = fixture.store.create_org(&caller, "too-late".parse().unwrap()).await;
+    assert!(matches!(revoked, Err(StoreError::Denied(Denied::KeyRevoked))));
     let users = fixture.store.users().await.unwrap();
     assert_eq!(users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["alice", "bob"]);
     assert_eq!(fixture.store.orgs_of(&bob.id).await.unwrap().len(), 1);
@@ -30,7 +37,7 @@ async fn a_key_is_found_by_its_id_and_subject_only() {
     let sub = host.record.id.as_str();
     let found = fixture.store.caller(&new_key(9).key_id, sub).await.unwrap().unwrap();
     assert_eq!((found.public_key, found.key_state), ([9; 32], KeyState::Active));
-    assert_eq!(found.caller(), host.caller);
+    assert_eq!(found.caller(None), host.caller);
     assert!(matches!(found.subject, CallerSubject::Host { .. }));
     assert_eq!(fixture.store.caller(&new_key(1).key_id, sub).await.unwrap(), None);
     assert_eq!(fixture.store.caller(&new_key(9).key_id, fixture.owner.subject.as_str()).await.unwrap(), None);

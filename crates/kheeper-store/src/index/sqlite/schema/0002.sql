@@ -29,3 +29,21 @@ ALTER TABLE namespace ADD COLUMN history_since INTEGER;
 ALTER TABLE namespace ADD COLUMN no_overwrite INTEGER NOT NULL DEFAULT 0;
 -- The window of hosts that are made in the org; none is the server's.
 ALTER TABLE org ADD COLUMN retention_secs INTEGER;
+
+-- The audit log: a chain for each org, and the server's own as org_no 0. hash is SHA-256 over the hash before it and the
+-- text of the record. audit_head says where each chain begins and ends, so that a missing end is noticed too.
+CREATE TABLE audit_record (
+    org_no INTEGER NOT NULL,
+    seq    INTEGER NOT NULL,
+    at     INTEGER NOT NULL,
+    hash   BLOB NOT NULL,
+    record TEXT NOT NULL,
+    PRIMARY KEY (org_no, seq)
+) WITHOUT ROWID;
+CREATE TABLE audit_head (
+    org_no     INTEGER PRIMARY KEY,
+    first_seq  INTEGER NOT NULL,
+    first_prev BLOB NOT NULL,
+    seq        INTEGER NOT NULL,
+    hash       BLOB NOT NULL
+);

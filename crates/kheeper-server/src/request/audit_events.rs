@@ -1,0 +1,102 @@
+//! Which requests leave a word in the audit log although they change nothing, and in whose.
+
+use std::net::IpAddr;
+
+use http::Method;
+use kheeper_model::{Namespace, OrgName};
+use kheeper_s3::path::{Target, parse_path};
+use kheeper_store::{AuditBy, CallerRecord, CallerSubject, ReadGrant};
+
+use super::audit_trail::Event;
+use super::authenticate::Identity;
+use crate::app::App;
+use crate::error::Refusal;
+
+/// A request of somebody who is not let in at all. Of those whom nobody knows only the server's own chain speaks.
+pub(crate) fn refused(app: &App, refusal: &Refusal, from: IpAddr, method: &Method, path: &str) {
+    match refusal {
+        Refusal::Denied { who, .. } => note_denied(app, who, Some(from), method, path),
+        Refusal::Unauthenticated(_) | Refusal::SigV4 => {
+            app.audit.note(None, denial(AuditBy::Nobody(Some(from)), "the server".to_owned(), method), path);
+        }
+        Refusal::TokenExpired | Refusal::ClockAhead { .. } | Refusal::Unavailable(_) => {}
+    }
+}
+
+/// A request of somebody who may do other things.
+pub(crate) fn denied(app: &App, identity: &Identity, method: &Method, path: &str) {
+    note_denied(app, &identity.record, identity.from, method, path);
+}
+
+/// A read of what a grant lends.
+pub(crate) fn lent(app: &App, identity: &Identity, grant: &ReadGrant, operation: &str, path: &str) {
+    let CallerSubject::Host { namespace, .. } = &identity.record.subject else { return };
+    let lender = Namespace { org: namespace.org.clone(), host: grant.host.clone() };
+    let event = Event {
+        act: "grant.use",
+        by: by(&identity.record, identity.from),
+        on: format!("{lender} by {}", grant.id),
+        operation: operation.to_owned(),
+        denied: false,
+    };
+    app.audit.note(Some(&namespace.org), event, path);
+}
+
+/// In the chains of the caller's own orgs, and of the org that was named.
+fn note_denied(app: &App, who: &CallerRecord, from: Option<IpAddr>, method: &Method, path: &str) {
+    let mut orgs: Vec<OrgName> = match &who.subject {
+        CallerSubject::Host { namespace, .. } => vec![namespace.org.clone()],
+        CallerSubject::User { owns, .. } => owns.clone(),
+    };
+    let (named, on) = target(path);
+    orgs.extend(named);
+    orgs.sort();
+    orgs.dedup();
+    for org in &orgs {
+        app.audit.note(Some(org), denial(by(who, from), on.clone(), method), path);
+    }
+}
+
+fn denial(by: AuditBy, on: String, method: &Method) -> Event {
+    Event { act: "request.denied", by, on, operation: method.to_string(), denied: true }
+}
+
+fn by(who: &CallerRecord, from: Option<IpAddr>) -> AuditBy {
+    AuditBy::from(&who.caller(from))
+}
+
+/// The org that a path names, and as much of the path as events that are alike share.
+fn target(path: &str) -> (Option<OrgName>, String) {
+    if path.starts_with("/-/") {
+        let mut segments = path.split('/').skip(5);
+        let named = segments.next().and_then(|org| org.parse().ok());
+        return (named, path.split('/').take(5).collect::<Vec<_>>().join("/"));
+    }
+    match parse_path(path) {
+        Ok(Target::Object { bucket, key }) => {
+            let host = key.as_str().split('/').next().unwrap_or_default();
+            let on = format!("{bucket}/{host}");
+            (Some(bucket), on)
+        }
+        Ok(Target::Bucket { name }) => (Some(name.clone()), name.to_string()),
+        Ok(Target::Service) | Err(_) => (None, "/".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_an_org_and_what_is_alike_of_it() {
+        let of = |path| {
+            let (org, on) = target(path);
+            (org.map(|org| org.to_string()), on)
+        };
+        assert_eq!(of("/myorg/web-01/a/b"), (Some("myorg".into()), "myorg/web-01".into()));
+        assert_eq!(of("/myorg"), (Some("myorg".into()), "myorg".into()));
+        assert_eq!(of("/-/api/v1/hosts/myorg/web-01"), (Some("myorg".into()), "/-/api/v1/hosts".into()));
+        assert_eq!(of("/-/api/v1/usage"), (None, "/-/api/v1/usage".into()));
+        assert_eq!(of("/NOT/x"), (None, "/".into()));
+    }
+}
