@@ -1,0 +1,100 @@
+//! What an intruder with the host's key does, and what must come of each act.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use kheeper_e2e::s3::{delete_body, percent};
+use kheeper_e2e::wait::{self, secs};
+use kheeper_e2e::world::{Host, ORG};
+use kheeper_e2e::{Cli, Door, World};
+
+/// A moment, as `--at` takes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Moment(pub(crate) String);
+
+impl Moment {
+    /// Now; what is done after this call lies after it.
+    pub(crate) fn now() -> Self {
+        let millis = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+        let now = millis();
+        wait::until("the next millisecond", secs(1), || (millis() > now).then_some(()));
+        let time = jiff::Timestamp::from_millisecond(i64::try_from(now).expect("not that late")).expect("a time");
+        Self(time.to_string())
+    }
+
+    /// Waits until it is so long ago that it can be read as of.
+    pub(crate) fn wait_until_past(&self, owner: &Cli) {
+        wait::until("the moment to be a minute past", secs(90), || {
+            owner.run(&["objects", "list", "--at", &self.0, ORG]).status.success().then_some(())
+        });
+    }
+}
+
+/// Calls that a key has no right to make, whoever it belongs to: each is refused, and changes nothing.
+pub(crate) fn try_to_reach_the_history(world: &World, host: &Host, door: &Door, key: &str) {
+    let bucket = format!("/{ORG}");
+    let refused = |method: &str, target: &str, body: &str| {
+        let answer = door.request(method, target).body(body).send(door.address);
+        assert_eq!(answer.status, 501, "{method} {target}: {answer:?}");
+    };
+    refused("DELETE", &format!("{key}?versionId=00000000"), "");
+    refused("GET", &format!("{key}?versionId=00000000"), "");
+    refused("GET", &format!("{bucket}?versions"), "");
+    for (name, document) in [
+        ("versioning", "<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>"),
+        ("lifecycle", "<LifecycleConfiguration/>"),
+        ("object-lock", "<ObjectLockConfiguration/>"),
+        ("policy", "{}"),
+    ] {
+        refused("PUT", &format!("{bucket}?{name}"), document);
+    }
+    refused("DELETE", &format!("{bucket}?lifecycle"), "");
+    refused("PUT", &format!("{key}?retention"), "<Retention/>");
+    refused("PUT", &format!("{key}?legal-hold"), "<LegalHold/>");
+    let bypass = door.request("DELETE", key).header("x-amz-bypass-governance-retention", "true").send(door.address);
+    assert_eq!(bypass.status, 501, "{bypass:?}");
+    // Nor by the way that owners go.
+    let name = host.namespace();
+    host.cli.run(&["hosts", "set", &name, "--retention", "0"]).failed();
+    host.cli.run(&["hosts", "set", &name, "--quota", "none"]).failed();
+    host.cli.run(&["objects", "list", "--versions", &name]).failed();
+    host.cli.run(&["objects", "list", "--at", "2h ago", &name]).failed();
+    host.cli.run(&["objects", "restore", "--at", "2h ago", &name]).failed();
+    host.cli.run(&["object-proxy", "--at", "2h ago", "--listen", "127.0.0.1:0"]).failed();
+    let past = world.direct(&host.cli).request("GET", key).header("x-kheeper-at", "1").send(world.server.address());
+    past.expect_error(403, "AccessDenied");
+}
+
+/// Overwrites every other key, copies some onto themselves, deletes all that is there, and leaves a note.
+pub(crate) fn destroy_everything(door: &Door, host: &Host) {
+    let keys = door.keys(ORG, &format!("{}/", host.name), 1000);
+    assert!(!keys.is_empty(), "there is something to destroy");
+    for (number, key) in keys.iter().enumerate() {
+        let target = format!("/{ORG}/{}", percent(key));
+        match number % 4 {
+            0 => drop(door.put(&target, b"encrypted").expect(200)),
+            1 => {
+                let copy = door.request("PUT", &target).header("x-amz-copy-source", &target);
+                copy.header("x-amz-metadata-directive", "REPLACE").send(door.address).expect(200);
+            }
+            _ => {}
+        }
+    }
+    for keys in keys.chunks(1000) {
+        door.post(&format!("/{ORG}?delete"), &delete_body(keys, true)).expect(200);
+    }
+    assert_eq!(door.keys(ORG, &format!("{}/", host.name), 1000), Vec::<String>::new());
+    door.put(&host.path("README-TO-GET-YOUR-FILES-BACK"), b"pay").expect(200);
+}
+
+/// Writes until the quota is used up: refused then, with nothing of the history gone.
+pub(crate) fn flood(door: &Door, host: &Host) {
+    let noise = kheeper_e2e::files::random_bytes(66, 1 << 20);
+    for number in 0..200 {
+        let answer = door.put(&host.path(&format!("flood/{number}")), &noise);
+        if answer.status != 200 {
+            answer.expect_error(403, "QuotaExceeded");
+            return;
+        }
+    }
+    panic!("200 MiB went in, and no quota said anything");
+}
