@@ -97,3 +97,64 @@ fn a_reader_of_a_key_that_is_being_overwritten_sees_whole_versions_only() {
         }
     });
 }
+
+#[test]
+fn copies_and_completes_answer_their_conditions_at_both_doors() {
+    let world = World::start();
+    let host = world.host("web-01");
+    let proxy = world.host_proxy(&host);
+    for (name, door) in [("direct", world.direct(&host.cli)), ("proxy", proxy.door())] {
+        let (source, target) = (host.path(&format!("{name}/source")), host.path(&format!("{name}/target")));
+        door.put(&source, b"source").expect(200);
+        let etag = format!("\"{}\"", digest::md5_hex(b"source"));
+        let modified = door.head(&source).header("last-modified").expect("it was modified").to_owned();
+        let long_ago = "Sat, 01 Jan 2000 00:00:00 GMT";
+        let copy = |header: &str, value: &str| {
+            let request = door.request("PUT", &target).header("x-amz-copy-source", &source).header(header, value);
+            request.body("").send(door.address)
+        };
+        for (header, value) in [
+            ("x-amz-copy-source-if-match", "\"0\""),
+            ("x-amz-copy-source-if-none-match", etag.as_str()),
+            ("x-amz-copy-source-if-modified-since", modified.as_str()),
+            ("x-amz-copy-source-if-unmodified-since", long_ago),
+        ] {
+            copy(header, value).expect_error(412, "PreconditionFailed");
+        }
+        door.get(&target).expect_error(404, "NoSuchKey");
+        copy("If-Match", &etag).expect_error(404, "NoSuchKey");
+        for (header, value) in [
+            ("If-None-Match", "*"),
+            ("x-amz-copy-source-if-match", etag.as_str()),
+            ("x-amz-copy-source-if-none-match", "\"0\""),
+            ("x-amz-copy-source-if-modified-since", long_ago),
+            ("x-amz-copy-source-if-unmodified-since", modified.as_str()),
+            ("If-Match", etag.as_str()),
+        ] {
+            copy(header, value).expect(200);
+        }
+        copy("If-None-Match", "*").expect_error(412, "PreconditionFailed");
+        copy("If-Match", "\"0\"").expect_error(412, "PreconditionFailed");
+
+        let upload = door.create_upload(&target);
+        let part_copy = |header: &str, value: &str| {
+            let path = format!("{target}?partNumber=1&uploadId={upload}");
+            let request = door.request("PUT", &path).header("x-amz-copy-source", &source).header(header, value);
+            request.body("").send(door.address)
+        };
+        part_copy("x-amz-copy-source-if-match", "\"0\"").expect_error(412, "PreconditionFailed");
+        part_copy("x-amz-copy-source-if-match", &etag).expect(200);
+        let complete = |header: &str, value: &str| {
+            let body = kheeper_e2e::s3::complete_body(&[(1, &etag)]);
+            let request = door.request("POST", &format!("{target}?uploadId={upload}")).header(header, value);
+            request.body(body).send(door.address)
+        };
+        complete("If-None-Match", "*").expect_error(412, "PreconditionFailed");
+        complete("If-Match", "\"0\"").expect_error(412, "PreconditionFailed");
+        complete("If-None-Match", "\"0\"").expect_error(501, "NotImplemented");
+        assert_eq!(door.head(&target).expect(200).header("etag"), Some(etag.as_str()), "nothing was stored");
+        complete("If-Match", &etag).expect(200);
+        assert!(door.head(&target).expect(200).header("etag").is_some_and(|tag| tag.ends_with("-1\"")));
+        assert_eq!(door.get(&target).expect(200).body, b"source");
+    }
+}

@@ -1,7 +1,7 @@
 //! Tags, and what else is done to an object that is there.
 
 use kheeper_model::{AttemptId, ETag};
-use kheeper_store::{Deleted, Denied, ETagMatch, Precondition, StoreError};
+use kheeper_store::{Deleted, Denied, ETagMatch, Precondition, ReadScope, StoreError};
 
 use crate::fixture::{Host, NOON, fixture, key, new_object};
 
@@ -95,4 +95,22 @@ async fn a_delete_on_condition_deletes_that_object_or_none() {
     host.put("web-01/a", b"two").await.unwrap();
     assert_eq!(delete_if(ETagMatch::Any).await.unwrap(), Deleted::Hidden);
     fixture.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_version_that_is_past_has_the_tags_that_it_was_given() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    host.put("web-01/a", b"one").await.unwrap();
+    set(&host, "web-01/a", Some("first=1")).await.unwrap();
+    fixture.clock.advance_secs(10);
+    let then = fixture.store.now();
+    fixture.clock.advance_secs(10);
+    host.put("web-01/a", b"two").await.unwrap();
+    set(&host, "web-01/a", Some("second=2")).await.unwrap();
+    fixture.clock.advance_secs(100);
+    let past = fixture.store.read_store_at(ReadScope::Org("myorg".parse().unwrap()), then).unwrap();
+    let old = past.head(&key("web-01/a")).await.unwrap();
+    assert_eq!((old.bytes, old.headers.get(TAGGING)), (3, Some("first=1")));
+    assert_eq!(tags(&host, "web-01/a").await.as_deref(), Some("second=2"));
 }
