@@ -1,5 +1,6 @@
 //! Where the programs are.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -56,6 +57,12 @@ pub fn walg() -> Option<PathBuf> {
         Some(path) if !path.is_empty() => Some(PathBuf::from(path)),
         _ => on_path("wal-g"),
     }
+}
+
+/// Says on standard output, past the capture of the test runner, that a case did not run for want of wal-g: `./test` counts
+/// these lines.
+pub fn note_absent_walg(case: &str) {
+    let _ = std::io::stdout().write_all(format!("\nWALG-NOT-RUN {case}\n").as_bytes());
 }
 
 /// The program called `name` on PATH.

@@ -34,6 +34,17 @@ impl Client {
         Self::at(name, installed(name).map(|dir| dir.join("bin").join(program)), version_args)
     }
 
+    /// wal-g, which no registry has: `$WALG`, else the one on PATH. One that was built by hand may not know its version.
+    pub fn walg() -> Option<Self> {
+        let Some(program) = binaries::walg() else {
+            matrix::absent("wal-g", "neither $WALG nor PATH has it");
+            binaries::note_absent_walg("its row in the client matrix");
+            return None;
+        };
+        let version = version(&program, &["--version"]).unwrap_or_else(|_| "built without a version".to_owned());
+        Some(Self { name: "wal-g".to_owned(), program, version })
+    }
+
     /// Notes in the matrix that it is absent, where it is.
     fn at(name: &str, program: Result<PathBuf, String>, version_args: &[&str]) -> Option<Self> {
         let asked = program.and_then(|program| version(&program, version_args).map(|version| (program, version)));

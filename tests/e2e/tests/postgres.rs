@@ -4,7 +4,6 @@
 //! `WALG-NOT-RUN`, which `./test` counts.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -50,7 +49,7 @@ cases! {
 fn walg_is_here(case: &str) -> bool {
     let here = binaries::walg().is_some();
     if !here {
-        let _ = std::io::stdout().write_all(format!("\nWALG-NOT-RUN {case}\n").as_bytes());
+        binaries::note_absent_walg(case);
     }
     here
 }

@@ -26,8 +26,13 @@ impl Span {
                     .with_field("PartNumberRequested", number)
                     .with_field("ActualPartCount", parts.len())
             })?;
-            // No Content-Range can name no bytes.
-            return Ok(if part.is_empty() && meta.bytes == 0 { Self::Whole } else { Self::Some(part) });
+            // No Content-Range can name no bytes: the only part of an empty object is all of it, an empty last part of
+            // several is a range that cannot be served.
+            return match (part.is_empty(), meta.bytes) {
+                (false, _) => Ok(Self::Some(part)),
+                (true, 0) => Ok(Self::Whole),
+                (true, _) => Err(S3Error::new(S3ErrorCode::InvalidRange)),
+            };
         }
         match request.conditions.range_to_serve(request.range, &meta.etag, meta.last_modified) {
             Some(asked) => Ok(Self::Some(asked.resolve(meta.bytes)?)),

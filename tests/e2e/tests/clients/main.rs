@@ -10,11 +10,13 @@ mod duplicity;
 mod litestream;
 mod mc;
 mod pgbackrest;
+mod postgres_cycle;
 mod rclone;
 mod restic;
 mod s3cmd;
 mod s5cmd;
 mod sdks;
+mod walg;
 
 use std::path::{Path, PathBuf};
 

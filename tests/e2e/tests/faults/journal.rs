@@ -38,9 +38,8 @@ impl Journal {
         acknowledged
     }
 
-    /// From now on no answer counts, until the next check. A machine without power sends none, but one whose file system
-    /// is shut down does: the kernel lets go of what waits for its log, and a sync that was under way may say that all is
-    /// well.
+    /// From now on no answer counts, until the next check: it may have been sent after the power was cut. A machine without
+    /// power sends none; one whose file system is shut down goes on sending.
     pub(crate) fn go_dark(&self) {
         self.dark.store(true, Ordering::SeqCst);
     }

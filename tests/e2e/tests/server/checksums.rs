@@ -234,5 +234,11 @@ fn an_object_is_read_part_by_part_whatever_numbers_its_parts_had() {
         door.get(&format!("{source}?partNumber=2")).expect_error(416, "InvalidPartNumber");
         door.put(&source, b"").expect(200);
         assert!(door.get(&format!("{source}?partNumber=1")).expect(200).body.is_empty());
+        // An empty last part is there, and has no bytes to name.
+        let upload = door.create_upload(&path);
+        let (first, last) = (door.part(&path, &upload, 1, &one), door.part(&path, &upload, 2, b""));
+        door.complete(&path, &upload, &[(1, &first), (2, &last)]).expect(200);
+        door.get(&format!("{path}?partNumber=2")).expect_error(416, "InvalidRange");
+        assert!(door.get(&format!("{path}?partNumber=1")).expect(206).body == one);
     }
 }

@@ -1,0 +1,77 @@
+//! What an archiver of PostgreSQL does in the matrix. More of what can go wrong is in `postgres.rs`.
+
+use std::path::Path;
+
+use kheeper_e2e::Scene;
+use kheeper_e2e::archiver::{Archiver, Site};
+use kheeper_e2e::matrix::{Row, Wire};
+use kheeper_e2e::postgres::{Cluster, give_tree, make_directory};
+use kheeper_e2e::toolbox::Client;
+use kheeper_e2e::unix::database_account;
+
+/// Backs up, prunes, archives, loses and restores a cluster as a host, and restores it again as the owner.
+pub(crate) fn cycle<A: Archiver>(client: &Client, archiver: impl Fn(&Scene) -> A) {
+    let scene = Scene::start(Wire::Plain);
+    let mut row = Row::begin(&client.name, &client.version, Wire::Plain);
+    let archiver = archiver(&scene);
+    let home = scene.path("home-web-01");
+    make_directory(&home);
+    let (endpoint, namespace) = (scene.host_endpoint(), scene.host.namespace());
+    let site = Site { cli: scene.host.cli.clone(), endpoint, namespace, is_owner: false, home };
+    let mut cluster = Cluster::create(&site.home);
+    cluster.set("archive_mode", "on");
+    cluster.set("archive_command", &archiver.archive_command(&site));
+    cluster.set("restore_command", &archiver.restore_command(&site));
+    cluster.set_environment(site.environment());
+    cluster.start();
+
+    for _ in 0..2 {
+        cluster.insert(300);
+        archiver.base_backup(&site, &cluster);
+    }
+    row.did("two base backups");
+    let before = archiver.backups(&site);
+    assert_eq!(before.len(), 2);
+    row.did("list");
+    archiver.retain(&site, 1);
+    assert_eq!(archiver.backups(&site), before[1..]);
+    row.did("prune");
+    cluster.insert(300);
+    cluster.archive_everything();
+    row.did("WAL archive");
+    let rows = cluster.rows();
+    cluster.destroy();
+    archiver.restore_latest(&site, &cluster.data);
+    cluster.begin_recovery();
+    cluster.start();
+    assert_eq!(cluster.rows(), rows);
+    row.did("restore and recovery");
+    cluster.stop();
+    owner_restores(&scene, &archiver, &rows);
+    row.did("owner restores");
+    row.green();
+}
+
+/// On the workstation, as the account that the proxy there admits.
+fn owner_restores(scene: &Scene, archiver: &impl Archiver, rows: &str) {
+    if let Some(account) = database_account() {
+        give_tree(&scene.world.alice.config, account);
+    }
+    let cli = scene.world.alice.run_as(database_account());
+    let proxy = kheeper_e2e::Proxy::start(&cli, &[]);
+    let home = scene.path("home-workstation");
+    make_directory(&home);
+    let site = Site { cli, endpoint: proxy.endpoint(), namespace: scene.host.namespace(), is_owner: true, home };
+    let mut replayed = Cluster::at(&site.home);
+    archiver.restore_latest(&site, &replayed.data);
+    replayed.begin_recovery();
+    replayed.set("archive_mode", "off");
+    replayed.set("restore_command", &archiver.restore_command(&site));
+    replayed.set_environment(site.environment());
+    replayed.start();
+    assert_eq!(replayed.rows(), rows);
+    replayed.stop();
+    let stray: &Path = &site.home.join("000000010000000000000001");
+    std::fs::write(stray, [0; 8192]).expect("our own directory");
+    archiver.push(&site, stray).failed();
+}
