@@ -88,6 +88,33 @@ async fn shortening_the_window_counts_only_once_the_old_one_has_passed() {
 }
 
 #[tokio::test]
+async fn what_was_purged_is_known_as_a_hole_in_the_history() {
+    let fixture = fixture().await;
+    let host = with_retention(&fixture, HOUR).await;
+    host.put("web-01/a", b"1").await.unwrap();
+    let since = async || fixture.store.host(&namespace("web-01")).await.unwrap().unwrap().history_since;
+    fixture.clock.advance_secs(60);
+    host.delete("web-01/a").await;
+    let deleted = fixture.store.now();
+    assert_eq!(since().await, None);
+    pass_hours(&fixture, 2).await;
+    assert_eq!(sweep(&fixture).await.purged_versions, 1);
+    assert_eq!(since().await, Some(deleted));
+}
+
+#[tokio::test]
+async fn a_window_that_cannot_be_read_keeps_what_is_hidden() {
+    let fixture = fixture().await;
+    let host = with_retention(&fixture, HOUR).await;
+    host.put("web-01/a", b"1").await.unwrap();
+    let index = rusqlite::Connection::open(fixture.directory.path().join("index.db")).unwrap();
+    index.execute("UPDATE retention SET secs = 'soon'", []).unwrap();
+    host.delete("web-01/a").await;
+    pass_hours(&fixture, 30 * 24).await;
+    assert_eq!(sweep(&fixture).await.purged_versions, 0);
+}
+
+#[tokio::test]
 async fn nothing_is_purged_after_the_clock_jumped() {
     let fixture = fixture().await;
     let host = with_retention(&fixture, HOUR).await;
