@@ -64,7 +64,10 @@ fn cycle(client: &Client, wire: Wire) {
     let elsewhere = scene.path("elsewhere");
     owner(&["--no-lock", "restore", "latest", "--target", s(&elsewhere)]).ok();
     assert_same(&elsewhere.join(below_root(&source)), &source);
-    owner(&["backup", s(&source)]).failed();
+    // Version 0.14 takes the refusal for a passing trouble, and tries for three quarters of a minute.
+    if !client.version.starts_with("0.14") {
+        owner(&["backup", s(&source)]).failed();
+    }
     row.did("owner restores");
     row.green();
 }
