@@ -104,4 +104,17 @@ impl App {
             None => Ok(()),
         }
     }
+
+    /// Brings the metrics of what the store does by itself up to date.
+    pub(crate) async fn note_upkeep(&self) {
+        let Ok(scrub) = self.store.scrub_status().await else { return };
+        metrics::counter!("kheeper_scrub_verified_bytes_total").absolute(scrub.verified_bytes_total);
+        metrics::gauge!("kheeper_scrub_damaged_objects").set(scrub.damaged_objects() as f64);
+        metrics::gauge!("kheeper_scrub_round_verified_bytes")
+            .set(scrub.round.as_ref().map_or(0, |round| round.verified_bytes) as f64);
+        metrics::gauge!("kheeper_stored_bytes").set(scrub.stored_bytes as f64);
+        if let Some(completed_at) = scrub.last.and_then(|last| last.completed_at) {
+            metrics::gauge!("kheeper_scrub_last_complete_timestamp_seconds").set(completed_at.as_secs() as f64);
+        }
+    }
 }

@@ -39,8 +39,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         operator: OperatorArgs,
     },
-    /// Verify stored bytes in the background. Not built yet.
-    Scrub,
+    /// Read every byte that is stored and name what is damaged. Removes nothing. The server does this by itself, slowly.
+    Scrub {
+        #[command(flatten)]
+        operator: OperatorArgs,
+        /// Only say how far the server's own round has come, and what the last one found.
+        #[arg(long)]
+        status: bool,
+    },
     /// Copy the store while it serves. Not built yet.
     Snapshot,
 }
@@ -79,6 +85,10 @@ pub(crate) struct ServeArgs {
     /// Seconds that requests in flight get to finish after SIGTERM.
     #[arg(long, value_name = "SECS", default_value_t = 25)]
     pub(crate) drain_timeout: u64,
+    /// MiB per second that the server reads by itself to verify what is stored; 0 turns that off. A round begins every
+    /// seven days.
+    #[arg(long, value_name = "MIB", default_value_t = 16)]
+    pub(crate) scrub_rate: u32,
     /// How to write the log.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,

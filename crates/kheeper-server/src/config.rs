@@ -1,6 +1,7 @@
 //! What `serve` was told, checked before anything is opened or bound.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) prices: Option<PriceList>,
     pub(crate) quota_default_bytes: Option<u64>,
     pub(crate) drain_timeout: Duration,
+    /// How fast stored bytes are verified in the background; none for not at all.
+    pub(crate) scrub_bytes_per_sec: Option<NonZeroU64>,
 }
 
 /// Who ends TLS.
@@ -73,6 +76,7 @@ impl Config {
             prices,
             quota_default_bytes: args.quota_default,
             drain_timeout: Duration::from_secs(args.drain_timeout),
+            scrub_bytes_per_sec: NonZeroU64::new(u64::from(args.scrub_rate) << 20),
         })
     }
 }

@@ -15,6 +15,7 @@ mod operator;
 mod operator_commands;
 mod prices;
 mod request;
+mod scrub_command;
 mod start;
 mod tls;
 
@@ -39,9 +40,8 @@ pub fn run() -> ExitCode {
         Command::Audit(command) => operator_commands::audit(command),
         Command::Fsck { operator, read_data } => operator_commands::fsck(&operator, read_data),
         Command::Sweep { operator } => operator_commands::sweep(&operator),
-        Command::Scrub => {
-            operator_commands::not_built("scrub", "kheeper-server fsck --read-data verifies every byte once")
-        }
+        Command::Scrub { operator, status: false } => scrub_command::scrub(&operator),
+        Command::Scrub { operator, status: true } => scrub_command::status(&operator),
         Command::Snapshot => operator_commands::not_built("snapshot", "stop the server and copy its data directory"),
     };
     match result {

@@ -15,7 +15,7 @@ use crate::cli::{Audit, Keys, OperatorArgs, Users};
 use crate::operator::{Operator, Registration, Reply, Request};
 
 /// A check found something wrong.
-const EXIT_DAMAGED: u8 = 4;
+pub(crate) const EXIT_DAMAGED: u8 = 4;
 /// The command exists by name only; the same as of `kheeper`.
 const EXIT_NOT_BUILT: u8 = 6;
 
@@ -221,18 +221,18 @@ pub(crate) fn not_built(command: &str, meanwhile: &str) -> anyhow::Result<ExitCo
     Ok(ExitCode::from(EXIT_NOT_BUILT))
 }
 
-fn ask(operator: &OperatorArgs, request: Request) -> anyhow::Result<Reply> {
+pub(crate) fn ask(operator: &OperatorArgs, request: Request) -> anyhow::Result<Reply> {
     let mut reached = Operator::reach(&operator.data)?;
     let reply = reached.ask(request);
     reached.close();
     reply
 }
 
-fn unexpected() -> anyhow::Result<ExitCode> {
+pub(crate) fn unexpected() -> anyhow::Result<ExitCode> {
     bail!("the server's answer does not fit the question; are the command and the server of one version?")
 }
 
-fn print_json(record: &impl Serialize) -> anyhow::Result<()> {
+pub(crate) fn print_json(record: &impl Serialize) -> anyhow::Result<()> {
     println!("{}", serde_json::to_string_pretty(record)?);
     Ok(())
 }

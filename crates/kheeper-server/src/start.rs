@@ -48,8 +48,12 @@ fn start_log(format: LogFormat) {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
+    if config.scrub_bytes_per_sec.is_none() {
+        tracing::warn!("--scrub-rate 0: damage at rest is found only when it is read, or by kheeper-server scrub");
+    }
     let mut options = StoreOptions::new(config.data_dir.clone());
     options.defaults.quota_bytes = config.quota_default_bytes;
+    options.scrub_bytes_per_sec = config.scrub_bytes_per_sec;
     let store = match Store::open(options).await {
         Ok(store) => store,
         Err(error @ (OpenError::Locked(_) | OpenError::NewerFormat { .. } | OpenError::NotOurs(_))) => {

@@ -2,11 +2,13 @@
 
 use kheeper_model::Namespace;
 
-use crate::blob::{BlobName, BlobSpan};
+use crate::blob::BlobName;
 use crate::error::StoreError;
-use crate::index::{ContentBody, Ledger, NamespaceAudit};
+use crate::index::{Ledger, NamespaceAudit};
+use crate::scrub_state::DamagedObject;
 use crate::store::Store;
 use crate::sweep::disk_bytes;
+use crate::verify::{Damage, Pace};
 
 /// Rows of one page.
 const ROWS_PER_PAGE: usize = 500;
@@ -27,6 +29,10 @@ pub struct FsckReport {
     pub findings: Vec<String>,
     /// How many findings there are, kept in words or not.
     pub finding_count: u64,
+    /// Versions and open uploads whose bytes are not all there, or not what was written.
+    pub damaged: Vec<DamagedObject>,
+    /// How many of those there are, named or not.
+    pub damaged_count: u64,
     /// Each namespace, its bytes recomputed from its rows.
     pub namespaces: Vec<NamespaceUse>,
     /// Contents that were checked.
@@ -77,96 +83,96 @@ impl Store {
         let audit = self.shared.index.audit().await?;
         audit.contradictions.into_iter().for_each(|what| report.find(what));
         audit.namespaces.iter().for_each(|namespace| compare_ledger(namespace, &mut report));
-        self.check_contents(options, &mut report).await?;
-        self.check_parts(options, &mut report).await?;
+        let mut damage = self.check_contents(options, &mut report).await?;
+        damage.extend(self.check_parts(options, &mut report).await?);
+        for damaged in self.name_damage(&damage).await? {
+            report.find(format!(
+                "{}: {} ({}): {}: {}",
+                damaged.namespace,
+                damaged.key,
+                damaged.version(),
+                damaged.blob,
+                damaged.what
+            ));
+            report.damaged_count += 1;
+            if report.damaged.len() < FINDINGS_MAX {
+                report.damaged.push(damaged);
+            }
+        }
         self.count_orphans(&mut report).await?;
         Ok(report)
     }
 
-    async fn check_contents(&self, options: FsckOptions, report: &mut FsckReport) -> Result<(), StoreError> {
+    async fn check_contents(&self, options: FsckOptions, report: &mut FsckReport) -> Result<Vec<Damage>, StoreError> {
+        let mut damage = Vec::new();
         let mut after = None;
         loop {
             let page = self.shared.index.contents(after, None, ROWS_PER_PAGE).await?;
-            let mut blobs = Vec::new();
+            let mut unread = Vec::new();
             // What is condemned may be gone, or half gone.
             for content in page.contents.iter().filter(|content| content.condemned_at.is_none()) {
                 report.contents += 1;
-                let stored = match &content.body {
-                    None => continue,
-                    Some(ContentBody::Inline(bytes)) => bytes.len() as u64,
-                    Some(ContentBody::Blobs(manifest)) => {
-                        blobs.extend(manifest.segments().iter().map(|s| (s.blob, s.bytes)));
-                        manifest.bytes()
-                    }
-                };
-                if stored != content.bytes {
-                    report.find(format!("content {}: {stored} bytes, and its row says {}", content.id, content.bytes));
+                let blobs = content.blobs();
+                report.blobs += blobs.len() as u64;
+                if options.read_data {
+                    let (bytes, found) = self.verify_content(content, &mut Pace::new(None)).await?;
+                    report.verified_bytes += bytes;
+                    damage.extend(found);
+                } else {
+                    damage.extend(content.contradiction());
+                    unread.extend(blobs);
                 }
             }
-            self.check_blobs(blobs, options, report).await?;
+            damage.extend(self.check_lengths(unread).await?);
             match page.next {
                 Some(next) => after = Some(next),
-                None => return Ok(()),
+                None => return Ok(damage),
             }
         }
     }
 
-    async fn check_parts(&self, options: FsckOptions, report: &mut FsckReport) -> Result<(), StoreError> {
+    async fn check_parts(&self, options: FsckOptions, report: &mut FsckReport) -> Result<Vec<Damage>, StoreError> {
+        let mut damage = Vec::new();
         let mut after = None;
         loop {
             let page = self.shared.index.part_blobs(after, None, ROWS_PER_PAGE).await?;
-            let blobs = page.blobs.into_iter().filter_map(|(name, bytes)| Some((name, bytes?))).collect();
-            self.check_blobs(blobs, options, report).await?;
+            let blobs: Vec<(BlobName, u64)> =
+                page.blobs.into_iter().filter_map(|(name, bytes)| Some((name, bytes?))).collect();
+            report.blobs += blobs.len() as u64;
+            if options.read_data {
+                for (name, bytes) in blobs {
+                    match self.verify_blob(name, bytes, &mut Pace::new(None)).await? {
+                        Ok(verified) => report.verified_bytes += verified,
+                        Err(problem) => damage.push(Damage::of_blob(name, problem)),
+                    }
+                }
+            } else {
+                damage.extend(self.check_lengths(blobs).await?);
+            }
             match page.next {
                 Some(next) => after = Some(next),
-                None => return Ok(()),
+                None => return Ok(damage),
             }
         }
     }
 
-    async fn check_blobs(
-        &self,
-        blobs: Vec<(BlobName, u64)>,
-        options: FsckOptions,
-        report: &mut FsckReport,
-    ) -> Result<(), StoreError> {
+    /// Whether blobs are there, and as long as the index says.
+    async fn check_lengths(&self, blobs: Vec<(BlobName, u64)>) -> Result<Vec<Damage>, StoreError> {
         let names = blobs.iter().map(|(name, _)| *name).collect();
         let found = self.shared.blobs.payload_bytes(names).await?;
+        let mut damage = Vec::new();
         for ((name, bytes), found) in blobs.into_iter().zip(found) {
-            report.blobs += 1;
             let problem = match found {
-                None => Some("it is not there".to_owned()),
-                Some(found) if found != bytes => Some(format!("{found} bytes, and the index says {bytes}")),
-                Some(_) if options.read_data => self.verify(name, bytes, report).await?,
-                Some(_) => None,
+                None => "it is not there".to_owned(),
+                Some(found) if found != bytes => format!("{found} bytes, and the index says {bytes}"),
+                Some(_) => continue,
             };
             // A blob that was let go while we looked is no finding.
-            if let Some(problem) = problem
-                && self.orphans_of(vec![name]).await?.is_empty()
-            {
-                report.find(format!("blob {name}: {problem}"));
+            if self.shared.index.is_live(name).await? {
+                damage.push(Damage::of_blob(name, problem));
             }
         }
-        Ok(())
-    }
-
-    /// Reads all of a blob; what is wrong with it, if anything.
-    async fn verify(&self, name: BlobName, bytes: u64, report: &mut FsckReport) -> Result<Option<String>, StoreError> {
-        let span = BlobSpan { name, payload_bytes: bytes, offset: 0, bytes };
-        let mut reader = match self.shared.blobs.open(span).await {
-            Ok(reader) => reader,
-            Err(StoreError::Damaged { what, .. }) => return Ok(Some(what.to_owned())),
-            Err(error) => return Err(error),
-        };
-        loop {
-            match reader.next().await {
-                Ok(batch) if batch.is_empty() => return Ok(None),
-                Ok(batch) => report.verified_bytes += batch.iter().map(|bytes| bytes.len() as u64).sum::<u64>(),
-                Err(StoreError::Damaged { what, .. }) => return Ok(Some(what.to_owned())),
-                Err(error @ StoreError::Io { .. }) => return Ok(Some(error.to_string())),
-                Err(error) => return Err(error),
-            }
-        }
+        Ok(damage)
     }
 
     async fn count_orphans(&self, report: &mut FsckReport) -> Result<(), StoreError> {

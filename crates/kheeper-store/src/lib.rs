@@ -32,6 +32,8 @@ mod put;
 mod put_faults;
 mod restore;
 mod scope;
+mod scrub;
+mod scrub_state;
 mod space;
 mod store;
 mod sweep;
@@ -39,6 +41,7 @@ mod tag;
 mod upkeep;
 mod upload;
 mod usage;
+mod verify;
 
 pub use as_of::AsOf;
 pub use audit::{AuditBy, AuditNote, ChainReport};
@@ -60,6 +63,8 @@ pub use options::{
 pub use put::PutWriter;
 pub use restore::RestoreTarget;
 pub use scope::ReadScope;
+pub use scrub::ScrubStatus;
+pub use scrub_state::{DamagedObject, ScrubPosition, ScrubReport, ScrubState};
 pub use space::SpaceReport;
 pub use store::{Health, Store};
 pub use sweep::SweepReport;

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use kheeper_model::id::day_number;
@@ -30,12 +30,13 @@ pub(crate) struct DirectoryLock {
 }
 
 pub(crate) async fn open(options: StoreOptions) -> Result<Store, OpenError> {
-    let background = options.background;
+    let (background, scrub_rate) = (options.background, options.scrub_bytes_per_sec);
     let opened = tokio::task::spawn_blocking(move || open_directory(&options)).await;
     let shared = Arc::new(opened.map_err(|stopped| OpenError::Index(format!("opening stopped: {stopped}")))??);
     if background == Background::Run {
-        let upkeep = tokio::spawn(crate::upkeep::run(Arc::downgrade(&shared)));
-        *shared.upkeep.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(upkeep);
+        let mut tasks = vec![tokio::spawn(crate::upkeep::run(Arc::downgrade(&shared)))];
+        tasks.extend(scrub_rate.map(|rate| tokio::spawn(crate::scrub::run(Arc::downgrade(&shared), rate))));
+        *shared.upkeep.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = tasks;
     }
     Ok(Store { shared })
 }
@@ -70,7 +71,9 @@ fn open_directory(options: &StoreOptions) -> Result<Shared, OpenError> {
         traffic: TrafficBuffer::default(),
         holder,
         shards: directory::ShardChoice::default(),
-        upkeep: Mutex::new(None),
+        scrubbing: tokio::sync::Mutex::default(),
+        scrubbed_bytes: AtomicU64::default(),
+        upkeep: Mutex::default(),
         lock: Mutex::new(Some(lock)),
     })
 }

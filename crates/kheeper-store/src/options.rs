@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub struct StoreOptions {
     pub space: Arc<dyn SpaceProbe>,
     /// Whether the store flushes, folds and sweeps by itself.
     pub background: Background,
+    /// How fast the background reads what is stored, to see whether it is what was written. None means that it does not.
+    pub scrub_bytes_per_sec: Option<NonZeroU64>,
     /// Connections that read the index at the same time.
     pub index_readers: usize,
 }
@@ -44,6 +47,7 @@ impl StoreOptions {
             randomness: Arc::new(SystemRandomness),
             space: Arc::new(FileSystemSpace),
             background: Background::Run,
+            scrub_bytes_per_sec: None,
             index_readers: 4,
         }
     }

@@ -1,6 +1,6 @@
 //! A store: one data directory, its index and its blobs.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kheeper_model::id::day_number;
@@ -40,7 +40,11 @@ pub(crate) struct Shared {
     /// Who we are to the leases: random, and new each time the store is opened.
     pub(crate) holder: [u8; 16],
     pub(crate) shards: ShardChoice,
-    pub(crate) upkeep: Mutex<Option<JoinHandle<()>>>,
+    /// Held while something is read to see whether it is what was written: two at once would only be in each other's way.
+    pub(crate) scrubbing: tokio::sync::Mutex<()>,
+    /// Bytes that this process has verified.
+    pub(crate) scrubbed_bytes: AtomicU64,
+    pub(crate) upkeep: Mutex<Vec<JoinHandle<()>>>,
     /// The lock on the data directory, held until the store is closed or nothing of it is in use.
     pub(crate) lock: Mutex<Option<DirectoryLock>>,
 }
@@ -73,10 +77,8 @@ impl Store {
     ///
     /// Other clones answer [`StoreError::Unavailable`] from now on.
     pub async fn close(self) {
-        let upkeep = self.shared.upkeep.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(upkeep) = upkeep {
-            upkeep.abort();
-        }
+        let upkeep = std::mem::take(&mut *self.shared.upkeep.lock().unwrap_or_else(PoisonError::into_inner));
+        upkeep.iter().for_each(JoinHandle::abort);
         if let Err(error) = self.flush_traffic().await {
             tracing::warn!(%error, "failed to flush traffic at close");
         }

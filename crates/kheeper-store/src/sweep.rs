@@ -128,11 +128,16 @@ impl Store {
             if page.contents.is_empty() || self.take_lease(lease.name).await? != Some(lease) {
                 return Ok(());
             }
-            let blobs = page.contents.iter().filter_map(|content| match &content.body {
-                Some(ContentBody::Blobs(manifest)) => Some(manifest.segments().iter().map(|segment| segment.blob)),
-                Some(ContentBody::Inline(_)) | None => None,
-            });
-            self.shared.blobs.delete(blobs.flatten().collect()).await?;
+            let mut blobs = Vec::new();
+            for content in &page.contents {
+                match &content.body {
+                    Some(Ok(ContentBody::Blobs(manifest))) => blobs.extend(manifest.segments().iter().map(|s| s.blob)),
+                    Some(Ok(ContentBody::Inline(_))) | None => {}
+                    // What it names is not known: nothing goes.
+                    Some(Err(damaged)) => return Err(damaged.clone()),
+                }
+            }
+            self.shared.blobs.delete(blobs).await?;
             let ids = page.contents.iter().map(|content| content.id).collect();
             report.deleted_contents += self.swept(SweepChange::ForgetContents(lease, ids)).await?;
             match page.next {
@@ -232,7 +237,7 @@ mod tests {
     #[test]
     fn nothing_is_purged_when_the_clock_is_more_than_an_hour_off() {
         let at = |secs: i64| Timestamp::from_secs(1_700_000_000 + secs);
-        let state = |now| SweepState { now, committed_high: at(0), hold_until: at(-9999), objects: 0 };
+        let state = |now| SweepState { now, committed_high: at(0), hold_until: at(-9999), objects: 0, stored_bytes: 0 };
         assert_eq!(distrust(&state(at(3600))), None);
         assert_eq!(distrust(&state(at(-3600))), None);
         assert!(distrust(&state(at(3601))).is_some());

@@ -70,5 +70,6 @@ async fn ready(app: axum::extract::State<Arc<App>>) -> impl IntoResponse {
 }
 
 async fn metrics(app: axum::extract::State<Arc<App>>) -> impl IntoResponse {
+    app.note_upkeep().await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render())
 }

@@ -11,7 +11,7 @@ mod socket;
 use kheeper_model::api::{KeyRecord, UserRecord};
 use kheeper_model::audit::AuditPage;
 use kheeper_model::{KeyId, OrgName, Timestamp, UserName};
-use kheeper_store::{ChainReport, FsckReport, SweepReport};
+use kheeper_store::{ChainReport, FsckReport, ScrubReport, ScrubStatus, SweepReport};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use client::{Operator, become_owner};
@@ -42,6 +42,10 @@ pub(crate) enum Request {
     Fsck { read_data: bool },
     /// Remove what nothing refers to.
     Sweep,
+    /// Verify every byte that is stored, now.
+    Scrub,
+    /// How far the background's scrub has come.
+    ScrubStatus,
 }
 
 /// What comes back; one JSON line on the socket.
@@ -57,6 +61,8 @@ pub(crate) enum Reply {
     AuditPage(AuditPage),
     Fsck(FsckReport),
     Swept(SweepReport),
+    Scrubbed(ScrubReport),
+    ScrubStatus(ScrubStatus),
     /// The command failed; the text says why and what to do.
     Failed(String),
 }

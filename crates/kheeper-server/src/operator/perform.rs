@@ -53,6 +53,8 @@ impl Performer {
                 Reply::AuditPage(self.store.audit_page(org.as_ref(), after, AUDIT_PAGE_MAX).await?)
             }
             Request::Fsck { read_data } => Reply::Fsck(self.store.fsck(FsckOptions { read_data }).await?),
+            Request::Scrub => Reply::Scrubbed(self.store.scrub().await?),
+            Request::ScrubStatus => Reply::ScrubStatus(self.store.scrub_status().await?),
             Request::Sweep => Reply::Swept(self.store.sweep().await?),
         })
     }

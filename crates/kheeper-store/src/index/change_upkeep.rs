@@ -3,6 +3,7 @@
 use kheeper_model::{ContentId, NamespaceId};
 
 use crate::blob::BlobName;
+use crate::scrub_state::ScrubState;
 use crate::usage::Traffic;
 
 /// Metering.
@@ -32,6 +33,8 @@ pub enum LeaseName {
     Sweep,
     /// Folding usage.
     Fold,
+    /// Verifying what is at rest.
+    Scrub,
 }
 
 /// Proof that this process is the one.
@@ -69,4 +72,6 @@ pub enum SweepChange {
     ForgetContents(Lease, Vec<ContentId>),
     /// Forgets condemned blobs that are gone.
     ForgetBlobs(Lease, Vec<BlobName>),
+    /// Notes how far scrub has come.
+    KeepScrub(Lease, Box<ScrubState>),
 }

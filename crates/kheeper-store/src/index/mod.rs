@@ -10,6 +10,8 @@ mod content;
 mod read;
 pub(crate) mod sqlite;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use kheeper_model::api::{GrantRecord, HostRecord, KeyRecord, OrgRecord, RestorePage, UsageRecord, UserRecord};
 use kheeper_model::audit::AuditPage;
@@ -26,8 +28,8 @@ pub use change_upkeep::{Lease, LeaseName, SweepChange, TrafficDelta, UsageChange
 pub use content::{ContentBody, Manifest, Segment};
 pub(crate) use read::successor;
 pub use read::{
-    BlobRefPage, ContentPage, ContentRow, Ledger, LedgerAudit, ListPlan, NamespaceAudit, Range, SweepState,
-    VersionQuery,
+    BlobRefPage, ContentOwner, ContentPage, ContentRow, Ledger, LedgerAudit, ListPlan, NamespaceAudit, Range,
+    SweepState, VersionQuery,
 };
 
 use crate::as_of::AsOf;
@@ -36,6 +38,7 @@ use crate::caller::{CallerId, CallerRecord};
 use crate::error::StoreError;
 use crate::object::{ListPage, ObjectMeta, VersionPage};
 use crate::restore::RestoreQuery;
+use crate::scrub_state::ScrubState;
 use crate::upload::{PartPage, UploadPage, UploadQuery};
 use crate::usage::Month;
 
@@ -122,6 +125,12 @@ pub trait Index: Send + Sync + 'static {
     ) -> Result<BlobRefPage, StoreError>;
     /// Which of these blobs nothing refers to, condemned or not.
     async fn unreferenced(&self, blobs: Vec<BlobName>) -> Result<Vec<BlobName>, StoreError>;
+    /// Whether a blob is named by a manifest that is not condemned, or is a part of an open upload.
+    async fn is_live(&self, blob: BlobName) -> Result<bool, StoreError>;
+    /// The versions and open uploads that these contents belong to. Reads all versions once, in many short reads.
+    async fn owners(&self, contents: BTreeSet<ContentId>) -> Result<Vec<ContentOwner>, StoreError>;
+    /// How far scrub has come.
+    async fn scrub_state(&self) -> Result<ScrubState, StoreError>;
     /// Stored bytes and objects, recomputed from the rows, beside what the ledger says; one consistent view.
     async fn audit(&self) -> Result<LedgerAudit, StoreError>;
 

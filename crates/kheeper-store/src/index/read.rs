@@ -1,10 +1,11 @@
 //! What the index answers, beyond the records of the control API.
 
-use kheeper_model::{ContentId, Namespace, OrgName, Timestamp};
+use kheeper_model::{ContentId, Crc64Nvme, Namespace, ObjectKey, OrgName, Timestamp};
 
 use super::content::ContentBody;
 use crate::as_of::AsOf;
 use crate::blob::BlobName;
+use crate::error::StoreError;
 use crate::object::VersionCursor;
 
 /// A listing, with the key ranges that the caller may see.
@@ -103,6 +104,8 @@ pub struct SweepState {
     pub hold_until: Timestamp,
     /// Current objects, as last folded.
     pub objects: u64,
+    /// Their bytes, and those of hidden versions and open uploads.
+    pub stored_bytes: u64,
 }
 
 /// A content as sweep, scrub and fsck see it.
@@ -114,8 +117,25 @@ pub struct ContentRow {
     pub condemned_at: Option<Timestamp>,
     /// Its bytes, as its rows say.
     pub bytes: u64,
-    /// Where they are; none for an upload that is not complete.
-    pub body: Option<ContentBody>,
+    /// Their CRC.
+    pub crc64nvme: Crc64Nvme,
+    /// Where they are, unless that cannot be read; none for an upload that is not complete.
+    pub body: Option<Result<ContentBody, StoreError>>,
+}
+
+/// Whose a content is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContentOwner {
+    /// The content.
+    pub content: ContentId,
+    /// The host.
+    pub namespace: Namespace,
+    /// The key.
+    pub key: ObjectKey,
+    /// When the version was committed; none for an upload that is not complete.
+    pub committed_at: Option<Timestamp>,
+    /// When the version was hidden; none if it is current.
+    pub hidden_at: Option<Timestamp>,
 }
 
 /// One page of contents.

@@ -17,5 +17,6 @@ mod listing;
 mod multipart;
 mod objects;
 mod revocation;
+mod scrub;
 mod tags;
 mod tokens;

@@ -24,6 +24,7 @@ mod restore_write;
 mod retention;
 mod rows;
 pub(crate) mod schema;
+mod scrub_read;
 mod sweep_read;
 mod sweep_write;
 mod upload_read;
@@ -32,6 +33,7 @@ mod usage_read;
 mod usage_write;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,7 +50,8 @@ use self::object_read::ListError;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    BlobRefPage, Change, ContentBody, ContentPage, Index, LedgerAudit, ListPlan, Outcome, SweepState, VersionQuery,
+    BlobRefPage, Change, ContentBody, ContentOwner, ContentPage, Index, LedgerAudit, ListPlan, Outcome, SweepState,
+    VersionQuery,
 };
 use crate::as_of::AsOf;
 use crate::blob::BlobName;
@@ -57,6 +60,7 @@ use crate::error::{OpenError, StoreError};
 use crate::object::{ListPage, ObjectMeta, VersionPage};
 use crate::options::NamespaceDefaults;
 use crate::restore::RestoreQuery;
+use crate::scrub_state::ScrubState;
 use crate::upload::{PartPage, UploadPage, UploadQuery};
 use crate::usage::Month;
 
@@ -258,7 +262,7 @@ impl Index for SqliteIndex {
         condemned_before: Option<Timestamp>,
         max: usize,
     ) -> Result<ContentPage, StoreError> {
-        self.readers.read(move |connection| sweep_read::contents(connection, after, condemned_before, max)).await?
+        self.readers.read(move |connection| sweep_read::contents(connection, after, condemned_before, max)).await
     }
 
     async fn part_blobs(
@@ -277,6 +281,31 @@ impl Index for SqliteIndex {
                 sweep_read::unreferenced(&view, &blobs)
             })
             .await
+    }
+
+    async fn is_live(&self, blob: BlobName) -> Result<bool, StoreError> {
+        self.readers.read(move |connection| scrub_read::is_live(connection, &blob)).await
+    }
+
+    async fn owners(&self, contents: BTreeSet<ContentId>) -> Result<Vec<ContentOwner>, StoreError> {
+        let contents = Arc::new(contents);
+        let mut owners = Vec::new();
+        let mut after = scrub_read::VersionRow::FIRST;
+        loop {
+            let wanted = Arc::clone(&contents);
+            let page = self.readers.read(move |connection| scrub_read::owners(connection, &wanted, &after)).await?;
+            owners.extend(page.owners);
+            match page.next {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        owners.extend(self.readers.read(move |connection| scrub_read::uploads_of(connection, &contents)).await?);
+        Ok(owners)
+    }
+
+    async fn scrub_state(&self) -> Result<ScrubState, StoreError> {
+        self.readers.read(scrub_read::state).await
     }
 
     async fn audit(&self) -> Result<LedgerAudit, StoreError> {

@@ -1,32 +1,36 @@
 //! What sweep and fsck read.
 
-use kheeper_model::{ContentId, Timestamp};
+use kheeper_model::{ContentId, Crc64Nvme, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::object_read::{content_body, read_body};
 use super::rows::{RowExt as _, content_bytes};
 use crate::blob::BlobName;
-use crate::error::StoreError;
 use crate::index::{BlobRefPage, ContentBody, ContentPage, ContentRow, SweepState};
 
 pub(super) fn sweep_state(connection: &Connection, now: Timestamp) -> rusqlite::Result<SweepState> {
     let meta = |name: &str| {
         connection.prepare_cached("SELECT value FROM meta WHERE name = ?1")?.query_row([name], |row| row.time(0))
     };
-    let objects = connection.query_row("SELECT coalesce(sum(objects), 0) FROM namespace", [], |row| row.number(0))?;
-    Ok(SweepState { now, committed_high: meta("committed_high")?, hold_until: meta("hold_until")?, objects })
+    let (objects, stored_bytes) = connection.query_row(
+        "SELECT coalesce(sum(objects), 0), coalesce(sum(current_bytes + hidden_bytes + uploading_bytes), 0) FROM namespace",
+        [],
+        |row| Ok((row.number(0)?, row.number(1)?)),
+    )?;
+    let (committed_high, hold_until) = (meta("committed_high")?, meta("hold_until")?);
+    Ok(SweepState { now, committed_high, hold_until, objects, stored_bytes })
 }
 
-/// One page of contents, by id. A manifest that is damaged ends the page with its error.
+/// One page of contents, by id.
 pub(super) fn contents(
     connection: &Connection,
     after: Option<ContentId>,
     condemned_before: Option<Timestamp>,
     max: usize,
-) -> rusqlite::Result<Result<ContentPage, StoreError>> {
+) -> rusqlite::Result<ContentPage> {
     let after = after.map_or(Vec::new(), |after| content_bytes(&after).to_vec());
     let mut statement = connection.prepare_cached(
-        "SELECT c.content_id, c.condemned_at, c.bytes, c.manifest, s.bytes
+        "SELECT c.content_id, c.condemned_at, c.bytes, c.manifest, s.bytes, c.crc64nvme
          FROM content c LEFT JOIN small s USING (small_no)
          WHERE c.content_id > ?1 AND (?2 IS NULL OR c.condemned_at < ?2) ORDER BY c.content_id LIMIT ?3",
     )?;
@@ -35,14 +39,16 @@ pub(super) fn contents(
     let mut contents = Vec::new();
     while let Some(row) = rows.next()? {
         let id = row.content(0)?;
-        let body = match read_body(row, 3, &id)?.transpose() {
-            Ok(body) => body,
-            Err(damaged) => return Ok(Err(damaged)),
-        };
-        contents.push(ContentRow { id, condemned_at: row.time_if_any(1)?, bytes: row.number(2)?, body });
+        contents.push(ContentRow {
+            id,
+            condemned_at: row.time_if_any(1)?,
+            bytes: row.number(2)?,
+            crc64nvme: Crc64Nvme(row.get::<_, i64>(5)?.cast_unsigned()),
+            body: read_body(row, 3, &id)?,
+        });
     }
     let next = if contents.len() == max { contents.last().map(|content| content.id) } else { None };
-    Ok(Ok(ContentPage { contents, next }))
+    Ok(ContentPage { contents, next })
 }
 
 /// One page of blobs with rows of their own: condemned ones before a time, or those of open uploads.

@@ -7,11 +7,12 @@ use kheeper_model::{ContentId, Namespace};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::batch::{Batch, ChangeError};
-use super::rows::{RowExt as _, content_bytes, int};
+use super::rows::{RowExt as _, content_bytes, int, json};
 use super::sweep_read;
 use crate::blob::BlobName;
 use crate::error::StoreError;
 use crate::index::{Lease, LeaseName, Ledger, Outcome, Range, SweepChange};
+use crate::scrub_state::ScrubState;
 
 /// What hides the objects of a namespace whose window is over.
 const HIDDEN_BY_CLOSING: [u8; 16] = [0; 16];
@@ -32,6 +33,7 @@ impl LeaseName {
         match self {
             Self::Sweep => "sweep",
             Self::Fold => "fold",
+            Self::Scrub => "scrub",
         }
     }
 }
@@ -68,6 +70,10 @@ impl Batch<'_> {
             SweepChange::ForgetBlobs(lease, blobs) => {
                 self.check_lease(lease)?;
                 self.forget_blobs(&blobs)?
+            }
+            SweepChange::KeepScrub(lease, state) => {
+                self.check_lease(lease)?;
+                self.keep_scrub(&state)?
             }
         };
         Ok(Outcome::Swept(rows))
@@ -262,6 +268,14 @@ impl Batch<'_> {
                 .execute(params![content_bytes(&blob.content), self.now.as_millis()])?;
         }
         Ok(orphans.len() as u64)
+    }
+
+    fn keep_scrub(&self, state: &ScrubState) -> Result<u64, ChangeError> {
+        let rows = self
+            .connection
+            .prepare_cached("INSERT OR REPLACE INTO scrub (scrub_no, state) VALUES (1, ?1)")?
+            .execute([json(state)?])?;
+        Ok(rows as u64)
     }
 
     fn forget_contents(&self, contents: &[ContentId]) -> Result<u64, ChangeError> {

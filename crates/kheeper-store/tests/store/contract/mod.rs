@@ -11,6 +11,7 @@ mod no_overwrite;
 mod objects;
 mod people;
 mod restore;
+mod scrubbing;
 mod sweeping;
 mod tags;
 mod writes;

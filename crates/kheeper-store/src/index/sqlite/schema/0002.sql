@@ -47,3 +47,9 @@ CREATE TABLE audit_head (
     seq        INTEGER NOT NULL,
     hash       BLOB NOT NULL
 );
+
+-- Scrub: how far its round has come, what it found, and when the last one ended. One row, as JSON.
+CREATE TABLE scrub (
+    scrub_no INTEGER PRIMARY KEY CHECK (scrub_no = 1),
+    state    TEXT NOT NULL
+);
