@@ -104,7 +104,7 @@ impl Store {
         let home = world.path("home");
         make_directory(&home);
         let (endpoint, namespace) = (proxy.endpoint(), host.namespace());
-        let site = Site { cli: host.cli.clone(), endpoint, namespace, is_owner: false, home };
+        let site = Site { cli: host.cli.clone(), endpoint, namespace, is_owner: false, home, settings: Vec::new() };
         Self { world, proxy, site }
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 use crate::command::{self, Done};
 use crate::process::Running;
@@ -30,8 +30,14 @@ pub struct Cluster {
 impl Cluster {
     /// A new cluster below `home`, not started.
     pub fn create(home: &Path) -> Self {
+        Self::create_with(home, &[])
+    }
+
+    /// The same, with further options for `initdb`.
+    pub fn create_with(home: &Path, options: &[&str]) -> Self {
         let cluster = Self::at(home);
         let mut initdb = cluster.tool("initdb");
+        initdb.args(options);
         initdb.args(["--auth=trust", "--username=postgres", "--no-sync", "--no-instructions", "-D"]);
         initdb.arg(&cluster.data);
         command::run(initdb, PATIENCE).ok();
@@ -106,6 +112,43 @@ impl Cluster {
         self.running().wait(PATIENCE);
     }
 
+    /// `kill -9` of all its processes at once; what its archive command has started lives on, as it would.
+    pub fn kill9(&mut self) {
+        self.signal_all(Signal::KILL);
+        self.running().wait(PATIENCE);
+    }
+
+    /// Sends `signal` to the postmaster and to every process of its own.
+    pub fn signal_all(&mut self, signal: Signal) {
+        let pid = self.running().pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        self.running().signal(signal);
+        for child in children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+            // It may have ended by itself.
+            let _ = rustix::process::kill_process(child, signal);
+        }
+    }
+
+    /// Starts it after a `kill -9`, again and again while a process of its past still holds its memory.
+    pub fn restart(&mut self) {
+        wait::until("PostgreSQL to start again", PATIENCE, || {
+            self.launch();
+            wait::until("PostgreSQL to answer or to end", PATIENCE, || {
+                let ended = self.running().try_wait();
+                let log = self.running().log();
+                assert!(ended.is_none() || log.contains("is still in use"), "PostgreSQL ended: {log}");
+                let answers = ended.is_none() && self.client().try_sql("select 1").status.success();
+                (answers || ended.is_some()).then_some(answers)
+            })
+            .then_some(())
+        });
+    }
+
+    /// A client of it, which outlives its process.
+    pub fn client(&self) -> Client {
+        Client { home: self.home.clone() }
+    }
+
     /// Ends it at once and destroys its data directory: the loss that backups are for.
     pub fn destroy(&mut self) {
         self.running().signal(Signal::QUIT);
@@ -120,10 +163,7 @@ impl Cluster {
     }
 
     fn try_sql(&self, query: &str) -> Done {
-        let mut psql = self.tool("psql");
-        psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "postgres", "-c", query]);
-        psql.arg("-h").arg(&self.home);
-        command::run(psql, PATIENCE)
+        self.client().try_sql(query)
     }
 
     /// Where its socket is: `PGHOST`.
@@ -182,13 +222,39 @@ impl Cluster {
     }
 
     fn tool(&self, name: &str) -> Command {
-        let mut command = Command::new(bin_dir().join(name));
-        command.current_dir(&self.home);
-        if let Some(account) = database_account() {
-            account.apply(&mut command);
-        }
+        tool(&self.home, name)
+    }
+}
+
+/// Whoever has something to say to a cluster, whether it runs or not.
+#[derive(Debug, Clone)]
+pub struct Client {
+    home: PathBuf,
+}
+
+impl Client {
+    /// Runs `query`.
+    pub fn try_sql(&self, query: &str) -> Done {
+        let mut psql = self.program("psql");
+        psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-c", query]);
+        command::run(psql, PATIENCE)
+    }
+
+    /// A client program of PostgreSQL, told where the cluster is.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = tool(&self.home, name);
+        command.args(["-U", "postgres", "-h"]).arg(&self.home);
         command
     }
+}
+
+fn tool(home: &Path, name: &str) -> Command {
+    let mut command = Command::new(bin_dir().join(name));
+    command.current_dir(home);
+    if let Some(account) = database_account() {
+        account.apply(&mut command);
+    }
+    command
 }
 
 /// Makes a directory that belongs to the account PostgreSQL runs as.

@@ -90,7 +90,18 @@ impl Door {
 
     /// Every key below `prefix` of `bucket`, page by page of `page` keys.
     pub fn keys(&self, bucket: &str, prefix: &str, page: usize) -> Vec<String> {
-        let mut keys = Vec::new();
+        self.listed(bucket, prefix, page, "Key")
+    }
+
+    /// The size of every object below `prefix` of `bucket`.
+    pub fn sizes(&self, bucket: &str, prefix: &str) -> Vec<u64> {
+        let sizes = self.listed(bucket, prefix, 1000, "Size");
+        sizes.iter().map(|size| size.parse().expect("a size is a number")).collect()
+    }
+
+    /// The text of `element` of every object below `prefix` of `bucket`.
+    fn listed(&self, bucket: &str, prefix: &str, page: usize, element: &str) -> Vec<String> {
+        let mut texts = Vec::new();
         let mut token: Option<String> = None;
         loop {
             let mut target = format!("/{bucket}?list-type=2&max-keys={page}&prefix={}", percent(prefix));
@@ -98,16 +109,16 @@ impl Door {
                 target += &format!("&continuation-token={}", percent(token));
             }
             let text = self.get(&target).expect(200).text();
-            let found = xml_values(&text, "Key");
+            let found = xml_values(&text, element);
             assert!(found.len() <= page, "a page of {page} holds {}", found.len());
-            keys.extend(found);
+            texts.extend(found);
             let next = xml_values(&text, "NextContinuationToken").pop();
             let truncated = xml_values(&text, "IsTruncated") == ["true"];
             assert_eq!(truncated, next.is_some(), "{text}");
             match next {
                 Some(_) if next == token => panic!("the same continuation token twice"),
                 Some(next) => token = Some(next),
-                None => return keys,
+                None => return texts,
             }
         }
     }

@@ -155,7 +155,14 @@ impl Scene {
 fn site(world: &World, host: &Host, proxy: &Proxy) -> Site {
     let home = world.path(&format!("home-{}", host.name));
     make_directory(&home);
-    Site { cli: host.cli.clone(), endpoint: proxy.endpoint(), namespace: host.namespace(), is_owner: false, home }
+    Site {
+        cli: host.cli.clone(),
+        endpoint: proxy.endpoint(),
+        namespace: host.namespace(),
+        is_owner: false,
+        home,
+        settings: Vec::new(),
+    }
 }
 
 fn archive_to(cluster: &mut Cluster, archiver: &dyn Archiver, site: &Site) {
@@ -252,7 +259,7 @@ fn the_owner_restores_onto_another_host_and_that_host_is_refused_the_first_ones_
     let home = scene.world.path("home-workstation");
     make_directory(&home);
     let (endpoint, namespace) = (owner_proxy.endpoint(), scene.host.namespace());
-    let workstation = Site { cli: owner, endpoint, namespace, is_owner: true, home };
+    let workstation = Site { cli: owner, endpoint, namespace, is_owner: true, home, settings: Vec::new() };
     let mut replayed = Cluster::at(&workstation.home);
     archiver.restore_latest(&workstation, &replayed.data);
     replayed.begin_recovery();

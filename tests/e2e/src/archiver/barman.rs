@@ -76,6 +76,10 @@ impl Archiver for Barman {
         site.run(&substitute(&self.restore_command(site), to, segment), &[])
     }
 
+    fn plain_object(&self, site: &Site, segment: &str) -> Option<String> {
+        Some(format!("/{}/{SERVER}/wals/{}/{segment}", site.namespace, &segment[..16]))
+    }
+
     fn absent_code(&self) -> i32 {
         1
     }

@@ -39,6 +39,8 @@ pub trait Archiver: Sync {
     fn push(&self, site: &Site, file: &Path) -> Done;
     /// Fetches one segment, as PostgreSQL would in recovery.
     fn fetch(&self, site: &Site, segment: &str, to: &Path) -> Done;
+    /// The path of the object that holds a segment's bytes as they are; `None` where what is stored is compressed.
+    fn plain_object(&self, site: &Site, segment: &str) -> Option<String>;
     /// The exit code by which PostgreSQL learns that a segment is not there.
     fn absent_code(&self) -> i32;
 }
@@ -57,18 +59,22 @@ pub struct Site {
     pub is_owner: bool,
     /// A directory of the account that PostgreSQL runs as.
     pub home: PathBuf,
+    /// Settings of the archiver's own.
+    pub settings: Vec<(String, String)>,
 }
 
 impl Site {
     /// The environment of everything that runs here: where the proxy and the programs are. The rest is `kheeper`'s.
     pub fn environment(&self) -> Vec<(String, String)> {
         let bin = self.cli.program.parent().expect("the program lies in a directory").display().to_string();
-        vec![
+        let mut environment = vec![
             ("KHEEPER_CONFIG".to_owned(), self.cli.config.display().to_string()),
             ("KHEEPER_ENDPOINT".to_owned(), self.endpoint.clone()),
             ("PATH".to_owned(), format!("{bin}:/usr/local/bin:/usr/bin:/bin")),
             ("HOME".to_owned(), self.home.display().to_string()),
-        ]
+        ];
+        environment.extend(self.settings.iter().cloned());
+        environment
     }
 
     /// Runs a shell command here, as the account PostgreSQL runs as and with nothing but this site's environment.

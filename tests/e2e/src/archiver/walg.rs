@@ -55,6 +55,10 @@ impl Archiver for WalG {
         site.run(&substitute(&self.restore_command(site), to, segment), &[])
     }
 
+    fn plain_object(&self, _site: &Site, _segment: &str) -> Option<String> {
+        None
+    }
+
     fn absent_code(&self) -> i32 {
         74
     }

@@ -48,6 +48,7 @@ impl Stanza {
             namespace: scene.host.namespace(),
             is_owner: false,
             home,
+            settings: Vec::new(),
         };
         let config = write_config(&site.home, &scene.host_settings("pgbackrest"), &cluster.data);
         std::os::unix::fs::symlink(&client.program, scene.world.bin().join("pgbackrest")).expect("our own directory");

@@ -17,7 +17,7 @@ pub(crate) fn cycle<A: Archiver>(client: &Client, archiver: impl Fn(&Scene) -> A
     let home = scene.path("home-web-01");
     make_directory(&home);
     let (endpoint, namespace) = (scene.host_endpoint(), scene.host.namespace());
-    let site = Site { cli: scene.host.cli.clone(), endpoint, namespace, is_owner: false, home };
+    let site = Site { cli: scene.host.cli.clone(), endpoint, namespace, is_owner: false, home, settings: Vec::new() };
     let mut cluster = Cluster::create(&site.home);
     cluster.set("archive_mode", "on");
     cluster.set("archive_command", &archiver.archive_command(&site));
@@ -61,7 +61,14 @@ fn owner_restores(scene: &Scene, archiver: &impl Archiver, rows: &str) {
     let proxy = kheeper_e2e::Proxy::start(&cli, &[]);
     let home = scene.path("home-workstation");
     make_directory(&home);
-    let site = Site { cli, endpoint: proxy.endpoint(), namespace: scene.host.namespace(), is_owner: true, home };
+    let site = Site {
+        cli,
+        endpoint: proxy.endpoint(),
+        namespace: scene.host.namespace(),
+        is_owner: true,
+        home,
+        settings: Vec::new(),
+    };
     let mut replayed = Cluster::at(&site.home);
     archiver.restore_latest(&site, &replayed.data);
     replayed.begin_recovery();

@@ -46,7 +46,14 @@ fn walg_is_here(case: &str) -> bool {
 fn site(world: &World, host: &Host, proxy: &Proxy, name: &str) -> Site {
     let home = world.path(name);
     make_directory(&home);
-    Site { cli: host.cli.clone(), endpoint: proxy.endpoint(), namespace: host.namespace(), is_owner: false, home }
+    Site {
+        cli: host.cli.clone(),
+        endpoint: proxy.endpoint(),
+        namespace: host.namespace(),
+        is_owner: false,
+        home,
+        settings: Vec::new(),
+    }
 }
 
 fn restored_from_before_the_attack(archiver: &'static dyn Archiver) {
@@ -80,7 +87,7 @@ fn restored_from_before_the_attack(archiver: &'static dyn Archiver) {
         let home = world.path(name);
         make_directory(&home);
         let (endpoint, namespace) = (proxy.endpoint(), host.namespace());
-        Site { cli: owner.clone(), endpoint, namespace, is_owner: true, home }
+        Site { cli: owner.clone(), endpoint, namespace, is_owner: true, home, settings: Vec::new() }
     };
     replay(archiver, &workstation(&past, "home-past"), &rows, &backups);
 

@@ -4,9 +4,10 @@
 
 mod crash;
 mod disk_errors;
-mod filesystem;
 mod full_disk;
 mod index_sync;
 mod journal;
 mod kill_sweep;
 mod power_loss;
+
+use kheeper_e2e::filesystem;

@@ -1,12 +1,13 @@
-//! File systems of a test's own: in memory, or in a file, which power can be cut from.
+//! File systems of a test's own: in memory, or in a file, which power can be cut from. Mounting takes root.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kheeper_e2e::{command, wait};
+use crate::{command, wait};
 
 /// A mounted file system, unmounted when it is dropped.
-pub(crate) struct FileSystem {
+#[derive(Debug)]
+pub struct FileSystem {
     image: Option<PathBuf>,
     at: PathBuf,
 }
@@ -23,14 +24,14 @@ fn text(path: &Path) -> &str {
 
 impl FileSystem {
     /// A file system in memory with the mount's options, such as `size=64m`.
-    pub(crate) fn in_memory(at: &Path, options: &str) -> Self {
+    pub fn in_memory(at: &Path, options: &str) -> Self {
         std::fs::create_dir_all(at).expect("our own directory");
         run("mount", &["-t", "tmpfs", "-o", options, "tmpfs", text(at)]);
         Self { image: None, at: at.to_owned() }
     }
 
     /// A file system of a kind (`ext4`, `xfs`) in the file `image`, of two sparse GiB.
-    pub(crate) fn in_image(kind: &str, image: &Path, at: &Path) -> Self {
+    pub fn in_image(kind: &str, image: &Path, at: &Path) -> Self {
         std::fs::create_dir_all(at).expect("our own directory");
         let file = std::fs::File::create(image).expect("our own directory");
         file.set_len(2 << 30).expect("a sparse file");
@@ -41,7 +42,7 @@ impl FileSystem {
     }
 
     /// With other mount options from now on.
-    pub(crate) fn remount(&self, options: &str) {
+    pub fn remount(&self, options: &str) {
         run("mount", &["-o", &format!("remount,{options}"), text(&self.at)]);
     }
 
@@ -52,12 +53,12 @@ impl FileSystem {
     }
 
     /// Nothing that was not synced reaches the file system any more.
-    pub(crate) fn cut_power(&self) {
+    pub fn cut_power(&self) {
         run("xfs_io", &["-x", "-c", "shutdown", text(&self.at)]);
     }
 
     /// Mounted again after the power was cut: its own journal is replayed. Nobody may use it.
-    pub(crate) fn restore_power(&self) {
+    pub fn restore_power(&self) {
         run("umount", &[text(&self.at)]);
         self.mount();
     }
