@@ -30,6 +30,9 @@ pub enum Subject {
         name: UserName,
         /// The orgs they own.
         owns: Vec<OrgName>,
+        /// The orgs they audit: they see how the hosts are doing and who did what, and no object.
+        #[serde(default)]
+        audits: Vec<OrgName>,
     },
 }
 
@@ -104,8 +107,44 @@ pub struct UserRecord {
     pub created_at: Timestamp,
     /// The orgs they own.
     pub owns: Vec<OrgName>,
+    /// The orgs they audit.
+    #[serde(default)]
+    pub audits: Vec<OrgName>,
     /// Their keys.
     pub keys: Vec<KeyRecord>,
+}
+
+/// What a person is to an org.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Reads the backups of every host, and changes who there is.
+    Owner,
+    /// Sees hosts, ages, sizes, usage, members, grants and the audit log; no object, and no object's name. Changes nothing.
+    Auditor,
+}
+
+/// A person with a role in an org.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRecord {
+    /// The org.
+    pub org: OrgName,
+    /// Their id.
+    pub user: UserId,
+    /// Their name.
+    pub name: UserName,
+    /// Their role.
+    pub role: Role,
+    /// Whether their keys are refused.
+    pub disabled: bool,
+}
+
+/// `PUT /-/api/v1/orgs/{org}/members/{user}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberPut {
+    /// The role they shall have, instead of any other.
+    pub role: Role,
 }
 
 /// An org.

@@ -52,6 +52,8 @@ pub const GRANTS_PER_ORG_MAX: u64 = 256;
 pub const GRANT_ENDED_SECS: u64 = 24 * 3600;
 /// A grant that ends within so many seconds is warned of.
 pub const GRANT_WARN_SECS: u64 = 3600;
+/// Owners and auditors of one org together.
+pub const MEMBERS_PER_ORG_MAX: u64 = 100;
 /// Seconds a record of the audit log is kept: four hundred days.
 pub const AUDIT_SECS_KEPT: u64 = 400 * 24 * 3600;
 /// Records of one audit log beyond which the oldest go earlier, though not before [`AUDIT_SECS_MIN`].

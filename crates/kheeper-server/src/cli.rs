@@ -20,6 +20,9 @@ pub(crate) enum Command {
     /// Users: the people who own orgs.
     #[command(subcommand)]
     Users(Users),
+    /// Orgs, when nobody who owns one is left.
+    #[command(subcommand)]
+    Orgs(Orgs),
     /// Keys: what users and hosts sign with.
     #[command(subcommand)]
     Keys(Keys),
@@ -121,6 +124,20 @@ pub(crate) enum Users {
         #[command(flatten)]
         operator: OperatorArgs,
     },
+    /// Refuse all keys of a user, until `users enable`; it counts within five seconds.
+    Disable {
+        /// The user's id.
+        user: String,
+        #[command(flatten)]
+        operator: OperatorArgs,
+    },
+    /// Take `users disable` back.
+    Enable {
+        /// The user's id.
+        user: String,
+        #[command(flatten)]
+        operator: OperatorArgs,
+    },
     /// List users, the orgs they own and their keys.
     List {
         #[command(flatten)]
@@ -167,6 +184,19 @@ pub(crate) enum Audit {
         /// The org; the server's own chain without it.
         #[arg(long, value_name = "ORG")]
         org: Option<String>,
+        #[command(flatten)]
+        operator: OperatorArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Orgs {
+    /// Make a user an owner of an org: for when every owner has lost their key. It goes into the org's audit log.
+    AddOwner {
+        /// The org.
+        org: String,
+        /// The user's id.
+        user: String,
         #[command(flatten)]
         operator: OperatorArgs,
     },

@@ -36,6 +36,7 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => start::serve(*args),
         Command::Users(command) => operator_commands::users(command),
+        Command::Orgs(command) => operator_commands::orgs(command),
         Command::Keys(command) => operator_commands::keys(command),
         Command::Audit(command) => operator_commands::audit(command),
         Command::Fsck { operator, read_data } => operator_commands::fsck(&operator, read_data),

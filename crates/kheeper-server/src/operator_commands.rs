@@ -6,12 +6,12 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use kheeper_model::OrgName;
 use kheeper_model::api::{KeyRecord, UserRecord};
+use kheeper_model::{OrgName, UserId};
 use kheeper_store::{ChainReport, FsckReport, SweepReport};
 use serde::Serialize;
 
-use crate::cli::{Audit, Keys, OperatorArgs, Users};
+use crate::cli::{Audit, Keys, OperatorArgs, Orgs, Users};
 use crate::operator::{Operator, Registration, Reply, Request};
 
 /// A check found something wrong.
@@ -31,6 +31,8 @@ pub(crate) fn users(command: Users) -> anyhow::Result<ExitCode> {
                 eprintln!("created {}; next, as {}: kheeper auth login {} --origin URL", user.name, user.name, user.id);
             }
         }
+        Users::Disable { user, operator } => set_disabled(&user, true, &operator)?,
+        Users::Enable { user, operator } => set_disabled(&user, false, &operator)?,
         Users::List { operator } => {
             let Reply::Users(users) = ask(&operator, Request::UsersList)? else { return unexpected() };
             if operator.json {
@@ -39,6 +41,33 @@ pub(crate) fn users(command: Users) -> anyhow::Result<ExitCode> {
                 users.iter().for_each(print_user);
             }
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn set_disabled(user: &str, disabled: bool, operator: &OperatorArgs) -> anyhow::Result<()> {
+    let user = parse_user(user)?;
+    let Reply::Done = ask(operator, Request::UsersSetDisabled { user: user.clone(), disabled })? else {
+        return unexpected().map(drop);
+    };
+    let what = if disabled { "refused" } else { "accepted again" };
+    eprintln!("all keys of {user} are {what} within 5 seconds");
+    Ok(())
+}
+
+fn parse_user(user: &str) -> anyhow::Result<UserId> {
+    user.parse().with_context(|| format!("{user:?} is no user id; see users list"))
+}
+
+pub(crate) fn orgs(command: Orgs) -> anyhow::Result<ExitCode> {
+    let Orgs::AddOwner { org, user, operator } = command;
+    let org = org.parse().with_context(|| format!("{org:?} is no org name"))?;
+    let request = Request::OrgsAddOwner { org, user: parse_user(&user)? };
+    let Reply::Members(members) = ask(&operator, request)? else { return unexpected() };
+    if operator.json {
+        print_json(&members)?;
+    } else {
+        members.iter().for_each(|member| println!("{}  {:<20} {:?}", member.user, member.name, member.role));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -79,6 +79,8 @@ pub enum CallerSubject {
         disabled: bool,
         /// The orgs they own.
         owns: Vec<OrgName>,
+        /// The orgs they audit.
+        audits: Vec<OrgName>,
     },
 }
 

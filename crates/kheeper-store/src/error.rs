@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kheeper_model::limits::{GRANT_SECS_MAX, GRANTS_PER_HOST_MAX, GRANTS_PER_ORG_MAX};
+use kheeper_model::limits::{GRANT_SECS_MAX, GRANTS_PER_HOST_MAX, GRANTS_PER_ORG_MAX, MEMBERS_PER_ORG_MAX};
 use kheeper_model::{
     ChecksumAlgorithm, ChecksumKind, GrantId, KeyId, Namespace, ObjectKey, OrgName, Timestamp, UserId,
 };
@@ -31,6 +31,12 @@ pub enum StoreError {
     /// There is no such grant in that org, or it ended long ago.
     #[error("no grant {0}")]
     NoSuchGrant(GrantId),
+    /// An org must keep an owner who is let in.
+    #[error("an org must keep an owner")]
+    LastOwner,
+    /// The org has as many members as it may.
+    #[error("an org has {MEMBERS_PER_ORG_MAX} members at most")]
+    TooManyMembers,
     /// A grant that cannot be made.
     #[error("{0}")]
     Grant(GrantRefusal),

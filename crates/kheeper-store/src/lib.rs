@@ -22,6 +22,7 @@ mod history;
 mod host_store;
 pub mod index;
 mod list;
+mod member;
 mod multipart;
 mod multipart_checksum;
 mod object;

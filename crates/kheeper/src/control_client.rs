@@ -98,6 +98,16 @@ impl ControlClient {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// `PUT path` with a JSON body.
+    pub(crate) async fn put<B: Serialize, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<Answer<T>, ControlError> {
+        let body = serde_json::to_vec(body).expect("the API's records are JSON");
+        self.call(Method::PUT, path, Some(body)).await
+    }
+
     /// `POST path` without a body.
     pub(crate) async fn post_empty<T: DeserializeOwned>(&self, path: &str) -> Result<Answer<T>, ControlError> {
         self.call(Method::POST, path, None).await

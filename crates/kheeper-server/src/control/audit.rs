@@ -28,6 +28,6 @@ pub(crate) async fn page(
     query: Result<Query<AuditQuery>, QueryRejection>,
 ) -> Result<Json<AuditPage>, ProblemResponse> {
     let Query(AuditQuery { org, after, max }) = query?;
-    caller.owner_of(&org)?;
+    caller.viewer_of(&org)?;
     Ok(Json(app.store.audit_page(Some(&org), after.unwrap_or(0), max.unwrap_or(AUDIT_PAGE_MAX)).await?))
 }

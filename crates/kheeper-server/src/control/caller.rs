@@ -59,6 +59,15 @@ impl Caller {
         }
     }
 
+    /// The caller as somebody who may look at how `org` is doing: an owner or an auditor.
+    pub(crate) fn viewer_of(&self, org: &OrgName) -> Result<(), ProblemResponse> {
+        self.user()?;
+        match &self.0.record.subject {
+            CallerSubject::User { owns, audits, .. } if owns.contains(org) || audits.contains(org) => Ok(()),
+            _ => Err(ProblemResponse::denied(format!("only owners and auditors of {org} may see this"))),
+        }
+    }
+
     /// The caller as a person who may change things.
     pub(crate) fn user(&self) -> Result<&UserId, ProblemResponse> {
         if self.0.scope.is_some() {
@@ -72,10 +81,10 @@ impl Caller {
         }
     }
 
-    /// The orgs the caller may look at: those they own, or the host's own.
+    /// The orgs the caller may look at: those they own or audit, or the host's own.
     pub(crate) fn orgs(&self) -> Vec<OrgName> {
         match &self.0.record.subject {
-            CallerSubject::User { owns, .. } => owns.clone(),
+            CallerSubject::User { owns, audits, .. } => owns.iter().chain(audits).cloned().collect(),
             CallerSubject::Host { namespace, .. } => vec![namespace.org.clone()],
         }
     }
@@ -83,7 +92,7 @@ impl Caller {
     /// Whether the caller may look at this host: it is the host, or an owner of its org.
     pub(crate) fn may_see(&self, host: &Namespace) -> Result<(), ProblemResponse> {
         let sees = match &self.0.record.subject {
-            CallerSubject::User { owns, .. } => owns.contains(&host.org),
+            CallerSubject::User { owns, audits, .. } => owns.contains(&host.org) || audits.contains(&host.org),
             CallerSubject::Host { namespace, .. } => namespace == host,
         };
         if sees { Ok(()) } else { Err(ProblemResponse::denied(format!("{host} is not yours to see"))) }

@@ -47,7 +47,7 @@ pub(crate) async fn list(
     }
     let orgs = match query.org {
         Some(org) => {
-            caller.owner_of(&org)?;
+            caller.viewer_of(&org)?;
             vec![org]
         }
         None => caller.orgs(),

@@ -5,6 +5,7 @@ mod caller;
 mod grants;
 mod hosts;
 mod join;
+mod members;
 mod objects;
 mod orgs;
 mod problem;
@@ -18,7 +19,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use kheeper_model::limits;
 
 use crate::app::App;
@@ -31,6 +32,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/openapi.json", get(openapi))
         .route("/whoami", get(whoami::whoami))
         .route("/orgs", get(orgs::list).post(orgs::create))
+        .route("/orgs/{org}/members", get(members::list))
+        .route("/orgs/{org}/members/{user}", put(members::put).merge(delete(members::remove)))
         .route("/hosts", get(hosts::list).post(hosts::create))
         .route("/hosts/{org}/{host}", get(hosts::get).merge(delete(hosts::delete)))
         .route("/hosts/{org}/{host}/objects", get(objects::list))

@@ -64,6 +64,11 @@ impl From<StoreError> for ProblemResponse {
             StoreError::NoSuchHost(host) => Self::not_found("no-such-host", format!("there is no host {host}")),
             StoreError::NoSuchOrg(org) => Self::not_found("no-such-org", format!("there is no org {org}")),
             StoreError::NoSuchUser(user) => Self::not_found("no-such-user", format!("there is no user {user}")),
+            StoreError::LastOwner => Self::conflict(
+                "last-owner",
+                "an org must keep an owner who is let in: make somebody else an owner first",
+            ),
+            StoreError::TooManyMembers => Self::conflict("too-many-members", error.to_string()),
             StoreError::NoSuchGrant(grant) => Self::not_found("no-such-grant", format!("there is no grant {grant}")),
             StoreError::Grant(refusal @ GrantRefusal::TooMany) => {
                 Self::conflict("too-many-grants", refusal.to_string())

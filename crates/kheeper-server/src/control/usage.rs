@@ -46,7 +46,7 @@ pub(crate) async fn usage(
         }
         None => match query.org {
             Some(org) => {
-                caller.owner_of(&org)?;
+                caller.viewer_of(&org)?;
                 (vec![org], query.host)
             }
             None => (caller.orgs(), query.host),

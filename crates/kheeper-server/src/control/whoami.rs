@@ -23,7 +23,7 @@ pub(crate) async fn whoami(State(app): State<Arc<App>>, caller: Caller) -> Resul
         CallerSubject::Host { id, namespace: Namespace { org, host }, state, .. } => {
             Subject::Host { id, org, host, state }
         }
-        CallerSubject::User { id, name, owns, .. } => Subject::User { id, name, owns },
+        CallerSubject::User { id, name, owns, audits, .. } => Subject::User { id, name, owns, audits },
     };
     Ok(Json(Whoami {
         subject,

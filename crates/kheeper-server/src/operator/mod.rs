@@ -8,9 +8,9 @@ mod client;
 mod perform;
 mod socket;
 
-use kheeper_model::api::{KeyRecord, UserRecord};
+use kheeper_model::api::{KeyRecord, MemberRecord, UserRecord};
 use kheeper_model::audit::AuditPage;
-use kheeper_model::{KeyId, OrgName, Timestamp, UserName};
+use kheeper_model::{KeyId, OrgName, Timestamp, UserId, UserName};
 use kheeper_store::{ChainReport, FsckReport, ScrubReport, ScrubStatus, SweepReport};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,10 @@ pub(crate) enum Request {
     KeysInspect { token: String },
     /// Register the key behind a registration token. Uses the token up.
     KeysRegister { token: String },
+    /// Refuse a user's keys, or accept them again.
+    UsersSetDisabled { user: UserId, disabled: bool },
+    /// Make a user an owner of an org.
+    OrgsAddOwner { org: OrgName, user: UserId },
     /// List keys.
     KeysList,
     /// Revoke a key.
@@ -55,6 +59,8 @@ pub(crate) enum Reply {
     User(UserRecord),
     Users(Vec<UserRecord>),
     Registration(Registration),
+    Members(Vec<MemberRecord>),
+    Done,
     Key(KeyRecord),
     Keys(Vec<KeyRecord>),
     AuditVerified(Vec<ChainReport>),

@@ -6,6 +6,7 @@ use anyhow::ensure;
 use kheeper_identity::Origin;
 use kheeper_identity::key::PublicKey;
 use kheeper_identity::token::{self, RegistrationClaims};
+use kheeper_model::api::Role;
 use kheeper_model::limits::AUDIT_PAGE_MAX;
 use kheeper_model::{Clock, KeyId, Timestamp};
 use kheeper_store::{FsckOptions, NewKey, Store, StoreError};
@@ -46,6 +47,17 @@ impl Performer {
                 let key = self.store.use_registration(&claims.jti, claims.expires_at, &claims.user, key).await?;
                 Reply::Key(key)
             }
+            Request::UsersSetDisabled { user, disabled } => match self.store.set_user_disabled(&user, disabled).await {
+                Ok(()) => Reply::Done,
+                Err(StoreError::NoSuchUser(user)) => Reply::Failed(format!("there is no user {user}")),
+                Err(error) => return Err(error.into()),
+            },
+            Request::OrgsAddOwner { org, user } => match self.store.put_member(None, &org, &user, Role::Owner).await {
+                Ok(members) => Reply::Members(members),
+                Err(StoreError::NoSuchUser(user)) => Reply::Failed(format!("there is no user {user}")),
+                Err(StoreError::NoSuchOrg(org)) => Reply::Failed(format!("there is no org {org}")),
+                Err(error) => return Err(error.into()),
+            },
             Request::KeysList => Reply::Keys(self.store.keys().await?),
             Request::KeysRevoke { key_id } => self.revoke(&key_id).await?,
             Request::AuditVerify => Reply::AuditVerified(self.store.verify_audit().await?),

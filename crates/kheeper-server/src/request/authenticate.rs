@@ -215,6 +215,7 @@ mod tests {
                 name: "alice".parse().expect("a name"),
                 disabled: false,
                 owns: Vec::new(),
+                audits: Vec::new(),
             },
         };
         Identity { record, scope: None, from: None }

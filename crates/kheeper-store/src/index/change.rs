@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kheeper_model::api::{GrantRecord, HostRecord, Joined, KeyRecord, OrgRecord, UserRecord};
+use kheeper_model::api::{GrantRecord, HostRecord, Joined, KeyRecord, MemberRecord, OrgRecord, UserRecord};
 use kheeper_model::{
     AttemptId, Checksum, ChecksumAlgorithm, ChecksumKind, ContentId, Crc64Nvme, ETag, Md5Digest, Namespace,
     NamespaceId, ObjectHeaders, ObjectKey, OrgName, Timestamp,
@@ -57,6 +57,8 @@ pub enum Outcome {
     Org(OrgRecord),
     /// A host.
     Host(Box<HostRecord>),
+    /// Who has a role in an org.
+    Members(Vec<MemberRecord>),
     /// A grant.
     Grant(GrantRecord),
     /// A host joined.

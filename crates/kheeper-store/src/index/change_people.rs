@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use kheeper_model::api::{HostSettings, KeyState};
+use kheeper_model::api::{HostSettings, KeyState, Role};
 use kheeper_model::{GrantId, HostId, HostName, KeyId, Namespace, OrgName, Timestamp, UserId, UserName};
 
 use crate::caller::{Caller, DeleteHost, HostCredential, NewJoinToken, NewKey};
@@ -57,6 +57,26 @@ pub enum PeopleChange {
     ActivateKey(KeyId),
     /// Refuses a key for ever.
     RevokeKey(KeyId),
+    /// Gives a person a role in an org, instead of any other.
+    PutMember {
+        /// An owner; none is the operator.
+        caller: Option<Caller>,
+        /// The org.
+        org: OrgName,
+        /// Who.
+        user: UserId,
+        /// The role.
+        role: Role,
+    },
+    /// Takes a person's role in an org away.
+    RemoveMember {
+        /// An owner.
+        caller: Caller,
+        /// The org.
+        org: OrgName,
+        /// Who.
+        user: UserId,
+    },
     /// A new org.
     CreateOrg {
         /// Its owner, a user.

@@ -13,7 +13,9 @@ pub(crate) mod sqlite;
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use kheeper_model::api::{GrantRecord, HostRecord, KeyRecord, OrgRecord, RestorePage, UsageRecord, UserRecord};
+use kheeper_model::api::{
+    GrantRecord, HostRecord, KeyRecord, MemberRecord, OrgRecord, RestorePage, UsageRecord, UserRecord,
+};
 use kheeper_model::audit::AuditPage;
 use kheeper_model::{
     Checksum, ContentId, Crc64Nvme, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp, UserId,
@@ -96,6 +98,8 @@ pub trait Index: Send + Sync + 'static {
     async fn orgs_of(&self, user: &UserId) -> Result<Vec<OrgRecord>, StoreError>;
     /// The hosts of an org, by name.
     async fn hosts(&self, org: &OrgName) -> Result<Vec<HostRecord>, StoreError>;
+    /// Who has a role in an org: owners first, by name.
+    async fn members(&self, org: &OrgName) -> Result<Vec<MemberRecord>, StoreError>;
     /// The grants of an org that have not ended, by their end.
     async fn grants(&self, org: &OrgName) -> Result<Vec<GrantRecord>, StoreError>;
     /// One host.

@@ -14,6 +14,7 @@ mod hosts_join;
 mod hosts_list;
 mod hosts_me;
 mod hosts_set;
+mod members;
 pub(crate) mod not_built;
 pub(crate) mod object_proxy;
 pub(crate) mod objects;

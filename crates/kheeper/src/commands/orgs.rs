@@ -4,6 +4,7 @@ use clap::Subcommand;
 use kheeper_model::api::{OrgCreate, OrgRecord};
 use kheeper_model::{OrgName, UserId};
 
+use super::members::{self, MembersCommand};
 use crate::cli::GlobalArgs;
 use crate::control_client::ControlClient;
 use crate::error::Failure;
@@ -18,8 +19,11 @@ pub(crate) enum OrgsCommand {
         /// Its name, which is its bucket's name.
         name: OrgName,
     },
-    /// List the orgs that you own.
+    /// List the orgs that you own or audit.
     List,
+    /// Who owns an org, and who audits it.
+    #[command(subcommand)]
+    Members(MembersCommand),
 }
 
 /// Runs `kheeper orgs …`.
@@ -34,6 +38,7 @@ pub(crate) async fn run(command: OrgsCommand, global: &GlobalArgs) -> anyhow::Re
             }
             output::say(format_args!("next: `kheeper hosts create {}/HOST` makes the join token of a host", org.name));
         }
+        OrgsCommand::Members(command) => return members::run(command, &client, global.format()).await,
         OrgsCommand::List => {
             let orgs: Vec<OrgRecord> = client.get("/orgs").await?.value;
             match global.format() {

@@ -2,7 +2,7 @@
 
 use kheeper_identity::{Identity, MachineId};
 use kheeper_model::api::{Subject, Whoami};
-use kheeper_model::{Clock as _, SystemClock};
+use kheeper_model::{Clock as _, OrgName, SystemClock};
 use serde_json::json;
 
 use super::grants;
@@ -69,10 +69,11 @@ fn server_fields(whoami: &Whoami) -> Vec<(&'static str, String)> {
             let state = serde_json::to_value(state).ok().and_then(|state| state.as_str().map(str::to_owned));
             format!("host {org}/{host}, {}", state.unwrap_or_default())
         }
-        Subject::User { name, owns, .. } if owns.is_empty() => format!("user {name}, who owns no org"),
-        Subject::User { name, owns, .. } => {
-            let orgs: Vec<&str> = owns.iter().map(kheeper_model::OrgName::as_str).collect();
-            format!("user {name}, who owns {}", orgs.join(", "))
+        Subject::User { name, owns, audits, .. } => {
+            let list = |orgs: &[OrgName]| orgs.iter().map(OrgName::as_str).collect::<Vec<_>>().join(", ");
+            let owns = if owns.is_empty() { "no org".to_owned() } else { list(owns) };
+            let audits = if audits.is_empty() { String::new() } else { format!(" and audits {}", list(audits)) };
+            format!("user {name}, who owns {owns}{audits}")
         }
     };
     let grants = whoami.grants.iter().map(|grant| ("grant", grants::line(grant, whoami.server_time)));

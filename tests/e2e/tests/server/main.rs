@@ -14,6 +14,7 @@ mod isolation;
 mod keys;
 mod limits;
 mod listing;
+mod members;
 mod multipart;
 mod objects;
 mod revocation;

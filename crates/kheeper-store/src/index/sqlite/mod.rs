@@ -12,6 +12,7 @@ mod grant_write;
 mod history_read;
 mod host_write;
 mod log;
+mod member_write;
 mod no_overwrite;
 mod object_read;
 mod object_write;
@@ -38,7 +39,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kheeper_model::api::{GrantRecord, HostRecord, KeyRecord, OrgRecord, RestorePage, UsageRecord, UserRecord};
+use kheeper_model::api::{
+    GrantRecord, HostRecord, KeyRecord, MemberRecord, OrgRecord, RestorePage, UsageRecord, UserRecord,
+};
 use kheeper_model::audit::AuditPage;
 use kheeper_model::{
     Checksum, Clock, ContentId, Crc64Nvme, HostName, KeyId, Namespace, NamespaceId, ObjectKey, OrgName, Timestamp,
@@ -219,6 +222,11 @@ impl Index for SqliteIndex {
     async fn hosts(&self, org: &OrgName) -> Result<Vec<HostRecord>, StoreError> {
         let (org, now, defaults) = (org.clone(), self.clock.now(), self.defaults);
         self.readers.read(move |connection| people_read::hosts(connection, &org, now, defaults)).await
+    }
+
+    async fn members(&self, org: &OrgName) -> Result<Vec<MemberRecord>, StoreError> {
+        let org = org.clone();
+        self.readers.read(move |connection| people_read::members(connection, &org)).await
     }
 
     async fn grants(&self, org: &OrgName) -> Result<Vec<GrantRecord>, StoreError> {

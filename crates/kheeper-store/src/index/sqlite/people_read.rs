@@ -1,6 +1,6 @@
 //! Users, keys, orgs, hosts and callers, as records.
 
-use kheeper_model::api::{HostRecord, KeyRecord, KeyState, OrgRecord, UserRecord};
+use kheeper_model::api::{HostRecord, KeyRecord, KeyState, MemberRecord, OrgRecord, Role, UserRecord};
 use kheeper_model::{HostId, KeyId, Namespace, OrgName, Timestamp, UserId};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -52,7 +52,8 @@ fn host_subject(connection: &Connection, id: &HostId, now: Timestamp) -> rusqlit
 fn user_subject(connection: &Connection, id: &UserId) -> rusqlite::Result<Option<CallerSubject>> {
     let user = user_row(connection, id)?;
     let Some((name, disabled, _)) = user else { return Ok(None) };
-    Ok(Some(CallerSubject::User { id: id.clone(), name, disabled, owns: owned_orgs(connection, id)? }))
+    let (owns, audits) = (owned_orgs(connection, id)?, audited_orgs(connection, id)?);
+    Ok(Some(CallerSubject::User { id: id.clone(), name, disabled, owns, audits }))
 }
 
 type UserRow = (kheeper_model::UserName, bool, kheeper_model::Timestamp);
@@ -71,11 +72,35 @@ fn owned_orgs(connection: &Connection, user: &UserId) -> rusqlite::Result<Vec<Or
         .collect()
 }
 
+fn audited_orgs(connection: &Connection, user: &UserId) -> rusqlite::Result<Vec<OrgName>> {
+    connection
+        .prepare_cached("SELECT name FROM auditor JOIN org USING (org_no) WHERE user_id = ?1 ORDER BY name")?
+        .query_map([user.as_str()], |row| row.parsed(0))?
+        .collect()
+}
+
+/// Who has a role in an org: owners first, by name.
+pub(super) fn members(connection: &Connection, org: &OrgName) -> rusqlite::Result<Vec<MemberRecord>> {
+    connection
+        .prepare_cached(
+            "SELECT role, user_id, user.name, disabled
+             FROM (SELECT 0 AS role, org_no, user_id FROM owner UNION ALL SELECT 1, org_no, user_id FROM auditor)
+                  JOIN user USING (user_id) JOIN org USING (org_no)
+             WHERE org.name = ?1 ORDER BY role, user.name",
+        )?
+        .query_map([org.as_str()], |row| {
+            let role = if row.get::<_, i64>(0)? == 0 { Role::Owner } else { Role::Auditor };
+            let (user, name, disabled) = (row.parsed(1)?, row.parsed(2)?, row.get(3)?);
+            Ok(MemberRecord { org: org.clone(), user, name, role, disabled })
+        })?
+        .collect()
+}
+
 pub(super) fn user(connection: &Connection, id: &UserId) -> rusqlite::Result<Option<UserRecord>> {
     let Some((name, disabled, created_at)) = user_row(connection, id)? else { return Ok(None) };
     let owns = owned_orgs(connection, id)?;
-    let keys = keys_of(connection, id.as_str())?;
-    Ok(Some(UserRecord { id: id.clone(), name, disabled, created_at, owns, keys }))
+    let (audits, keys) = (audited_orgs(connection, id)?, keys_of(connection, id.as_str())?);
+    Ok(Some(UserRecord { id: id.clone(), name, disabled, created_at, owns, audits, keys }))
 }
 
 pub(super) fn users(connection: &Connection) -> rusqlite::Result<Vec<UserRecord>> {

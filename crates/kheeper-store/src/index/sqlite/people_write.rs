@@ -24,6 +24,8 @@ impl Batch<'_> {
             }
             PeopleChange::ActivateKey(key_id) => self.activate_key(&key_id),
             PeopleChange::RevokeKey(key_id) => self.revoke_key(&key_id),
+            PeopleChange::PutMember { caller, org, user, role } => self.put_member(caller.as_ref(), &org, &user, role),
+            PeopleChange::RemoveMember { caller, org, user } => self.remove_member(&caller, &org, &user),
             PeopleChange::CreateOrg { caller, name } => self.create_org(&caller, &name),
         }
     }
@@ -180,6 +182,7 @@ impl Batch<'_> {
             .connection
             .prepare_cached(
                 "SELECT org_no FROM owner WHERE user_id = ?1
+                 UNION SELECT org_no FROM auditor WHERE user_id = ?1
                  UNION SELECT org_no FROM host JOIN namespace USING (namespace_no) WHERE host_id = ?1",
             )?
             .query_map([subject], |row| row.get(0))?

@@ -5,6 +5,7 @@ mod checksums;
 mod grants;
 mod history;
 mod hosts;
+mod members;
 mod metering;
 mod multipart;
 mod no_overwrite;

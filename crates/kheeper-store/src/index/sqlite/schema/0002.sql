@@ -53,3 +53,11 @@ CREATE TABLE scrub (
     scrub_no INTEGER PRIMARY KEY CHECK (scrub_no = 1),
     state    TEXT NOT NULL
 );
+
+-- Who sees how an org is doing, and none of its objects. Apart from owner, so that nothing takes one for the other.
+CREATE TABLE auditor (
+    org_no  INTEGER NOT NULL REFERENCES org,
+    user_id TEXT NOT NULL REFERENCES user,
+    PRIMARY KEY (org_no, user_id)
+) WITHOUT ROWID;
+CREATE INDEX auditor_by_user ON auditor (user_id);
