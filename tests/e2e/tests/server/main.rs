@@ -16,6 +16,7 @@ mod limits;
 mod listing;
 mod members;
 mod multipart;
+mod neighbours;
 mod objects;
 mod revocation;
 mod scrub;
