@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use http::header::{AUTHORIZATION, HOST};
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -70,6 +70,23 @@ impl Client {
         let bucket = self.target.prefix.split('/').nth(1).unwrap_or_default().to_owned();
         self.exchange(Method::PUT, &format!("/{bucket}"), 0, 0).await?;
         Ok(())
+    }
+
+    /// GETs a path as it is, which must succeed.
+    pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<Duration> {
+        self.exchange(Method::GET, path, 0, 0).await
+    }
+
+    /// GETs a path with another token, and says what became of it.
+    pub(crate) async fn status_as(&mut self, path: &str, token: &str) -> anyhow::Result<StatusCode> {
+        self.target.credential = Credential::Bearer(token.to_owned());
+        if self.sender.ready().await.is_err() {
+            self.sender = open(self.target.address).await?;
+        }
+        let response = self.sender.send_request(self.request(Method::GET, path, 0)?).await?;
+        let status = response.status();
+        response.into_body().collect().await?;
+        Ok(status)
     }
 
     async fn exchange(&mut self, method: Method, path: &str, sent: u64, expected: u64) -> anyhow::Result<Duration> {

@@ -4,11 +4,12 @@
 //! `bench/run` builds everything and starts this. Absolute figures do not carry to another machine; the ratios roughly
 //! do, so those are what the tables end with. What each figure means is in `docs/benchmarks.md`.
 //!
-//! [`clients`] and [`walg`] measure real clients instead of our own one.
+//! [`clients`] and [`walg`] measure real clients instead of our own one, [`auth`] what authorization costs.
 //!
 //! [`sides`] starts what is measured, [`load`] is the client, [`rounds`] takes turns and collects; [`syncs`] and
 //! [`memory`] are passes of their own, since looking that closely would disturb the clock; [`report`] prints.
 
+mod auth;
 mod case;
 mod client;
 mod clients;
@@ -72,6 +73,8 @@ struct Args {
 enum Real {
     /// Small PUTs by boto3, rclone and wal-g's SDK, one after the other, beside the peer.
     Clients(clients::Programs),
+    /// What authorization adds to a request, holds in memory, and suffers from bad tokens.
+    Auth,
     /// `wal-g backup-push` through the proxy, beside the same wal-g writing into a folder.
     Walg,
 }
@@ -104,6 +107,9 @@ fn main() -> anyhow::Result<()> {
             let peer = peer.context("real clients are compared with a peer: --peer and --peer-program")?;
             report::clients(&clients::measure(&runtime, &programs, rounds, &peer)?);
             return Ok(());
+        }
+        Some(Real::Auth) => {
+            return auth::report(&auth::measure(&runtime, rounds, budget)?);
         }
         Some(Real::Walg) => {
             report::pushes(&walg::measure(args.database_mib, rounds)?);

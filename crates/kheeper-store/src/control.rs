@@ -32,12 +32,12 @@ impl Store {
 
     /// All users, by name.
     pub async fn users(&self) -> Result<Vec<UserRecord>, StoreError> {
-        self.shared.index.users().await
+        self.index().users().await
     }
 
     /// One user.
     pub async fn user(&self, id: &UserId) -> Result<Option<UserRecord>, StoreError> {
-        self.shared.index.user(id).await
+        self.index().user(id).await
     }
 
     /// Registers a key. Repeating it with the same key and owner gives the key as it is.
@@ -71,7 +71,7 @@ impl Store {
 
     /// All keys, revoked ones included.
     pub async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
-        self.shared.index.keys().await
+        self.index().keys().await
     }
 
     async fn people(&self, change: PeopleChange) -> Result<Outcome, StoreError> {
@@ -114,22 +114,22 @@ impl Store {
 
     /// The orgs a user owns, by name.
     pub async fn orgs_of(&self, user: &UserId) -> Result<Vec<OrgRecord>, StoreError> {
-        self.shared.index.orgs_of(user).await
+        self.index().orgs_of(user).await
     }
 
     /// One org.
     pub async fn org(&self, name: &OrgName) -> Result<Option<OrgRecord>, StoreError> {
-        self.shared.index.org(name).await
+        self.index().org(name).await
     }
 
     /// The hosts of an org, by name, deleted ones included while the owner can still read them.
     pub async fn hosts(&self, org: &OrgName) -> Result<Vec<HostRecord>, StoreError> {
-        self.shared.index.hosts(org).await
+        self.index().hosts(org).await
     }
 
     /// One host.
     pub async fn host(&self, namespace: &Namespace) -> Result<Option<HostRecord>, StoreError> {
-        self.shared.index.host(namespace).await
+        self.index().host(namespace).await
     }
 
     /// Makes a host with a namespace of its own.

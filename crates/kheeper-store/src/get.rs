@@ -49,13 +49,13 @@ impl ReadStore {
     /// The object of a key. [`StoreError::NoSuchKey`] only if the index says that there is none.
     pub async fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, StoreError> {
         self.check_holds(key)?;
-        self.store.shared.index.object(self.scope.org(), key, self.as_of).await?.ok_or(StoreError::NoSuchKey)
+        self.store.index().object(self.scope.org(), key, self.as_of).await?.ok_or(StoreError::NoSuchKey)
     }
 
     /// The object of a key, with its bytes at hand: they stay readable, also if it is overwritten meanwhile.
     pub async fn get(&self, key: &ObjectKey) -> Result<ObjectHandle, StoreError> {
         self.check_holds(key)?;
-        let found = self.store.shared.index.object_with_content(self.scope.org(), key, self.as_of).await?;
+        let found = self.store.index().object_with_content(self.scope.org(), key, self.as_of).await?;
         let (meta, body, crc64nvme) = found.ok_or(StoreError::NoSuchKey)?;
         Ok(ObjectHandle { meta, store: self.store.clone(), body, crc64nvme })
     }
@@ -92,7 +92,7 @@ impl ObjectHandle {
         if self.meta.part_count.is_none() {
             return Ok(None);
         }
-        self.store.shared.index.part_checksums(&self.meta.content).await
+        self.store.index().part_checksums(&self.meta.content).await
     }
 
     /// The bytes of a range, which must lie within the object.

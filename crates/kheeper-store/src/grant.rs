@@ -32,7 +32,7 @@ impl Store {
 
     /// The grants of an org that have not ended, by their end.
     pub async fn grants(&self, org: &OrgName) -> Result<Vec<GrantRecord>, StoreError> {
-        self.shared.index.grants(org).await
+        self.index().grants(org).await
     }
 
     async fn grant_change(&self, change: GrantChange) -> Result<GrantRecord, StoreError> {

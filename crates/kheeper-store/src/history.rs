@@ -22,7 +22,7 @@ impl Store {
             return Ok(VersionPage::default());
         }
         let query = VersionQuery { org: namespace.org.clone(), range, after, max: max.min(LIST_PAGE_MAX) };
-        self.shared.index.versions(query).await
+        self.index().versions(query).await
     }
 }
 

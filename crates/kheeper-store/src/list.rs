@@ -27,6 +27,6 @@ impl ReadStore {
             after: query.after.filter(|after| !after.is_empty()),
             max: query.max.min(LIST_PAGE_MAX),
         };
-        self.store.shared.index.list(plan).await
+        self.store.index().list(plan).await
     }
 }

@@ -38,7 +38,7 @@ impl HostStore {
         if !(1..=PART_NUMBER_MAX).contains(&part.number) {
             return Err(StoreError::InvalidPart(part.number));
         }
-        self.store.shared.index.parts(&self.namespace_id, &part.key, &part.upload, PART_NUMBER_MAX, 1).await?;
+        self.store.index().parts(&self.namespace_id, &part.key, &part.upload, PART_NUMBER_MAX, 1).await?;
         let length = part.length;
         PutWriter::begin(self, Target::Part(part), length).await
     }
@@ -89,7 +89,7 @@ impl HostStore {
         max: usize,
     ) -> Result<PartPage, StoreError> {
         self.check_owns(key)?;
-        self.store.shared.index.parts(&self.namespace_id, key, upload, after, max.min(LIST_PAGE_MAX)).await
+        self.store.index().parts(&self.namespace_id, key, upload, after, max.min(LIST_PAGE_MAX)).await
     }
 
     /// One page of the namespace's open uploads, by key and then by id.
@@ -98,6 +98,6 @@ impl HostStore {
         if query.max == 0 {
             return Ok(UploadPage::default());
         }
-        self.store.shared.index.uploads(&self.namespace_id, query).await
+        self.store.index().uploads(&self.namespace_id, query).await
     }
 }

@@ -67,6 +67,7 @@ fn open_directory(options: &StoreOptions) -> Result<Shared, OpenError> {
         clock: Arc::clone(&options.clock),
         randomness: Arc::clone(&options.randomness),
         latest_millis: AtomicI64::new(latest.as_millis()),
+        operations: AtomicU64::new(0),
         admission: Admission::new(Arc::clone(&options.space), root.clone()),
         traffic: TrafficBuffer::default(),
         holder,

@@ -56,7 +56,7 @@ impl HostStore {
         // A small body may be a replay of a write that was committed: only the commit knows the attempt.
         let may_be_replayed = object.length.is_some_and(|length| length <= REPLAY_BYTES_MAX as u64);
         if !object.precondition.is_none() && !may_be_replayed {
-            let current = self.store.shared.index.object(&self.namespace.org, &object.key, AsOf::Now).await?;
+            let current = self.store.index().object(&self.namespace.org, &object.key, AsOf::Now).await?;
             object.precondition.check(current.as_ref().map(|current| &current.etag))?;
         }
         let length = object.length;
@@ -189,6 +189,7 @@ impl PutWriter {
         };
         let shared = &self.host.store.shared;
         let name = BlobName::random(&*shared.randomness, self.content, part, shared.shards.next());
+        self.host.store.count_operation();
         let mut blob = shared.blobs.create(name).await?;
         if !gathered.is_empty() {
             blob.write(gathered).await?;

@@ -50,7 +50,7 @@ impl Store {
             return Err(Denied::OutsideNamespace.into());
         }
         let range = range_within(namespace, prefix)?;
-        self.shared.index.restore_plan(RestoreQuery { namespace: namespace.clone(), range, target, after }).await
+        self.index().restore_plan(RestoreQuery { namespace: namespace.clone(), range, target, after }).await
     }
 
     /// Makes one batch of what [`Self::plan_restore`] says, in one commit. An owner's, whatever the host's state.
@@ -65,7 +65,7 @@ impl Store {
         target: RestoreTarget,
         after: Option<ObjectKey>,
     ) -> Result<RestorePage, StoreError> {
-        let host = self.shared.index.host(namespace).await?;
+        let host = self.index().host(namespace).await?;
         let host = host.ok_or_else(|| StoreError::NoSuchHost(namespace.clone()))?;
         let page = self.plan_restore(namespace, prefix, target, after).await?;
         let keys = page.steps.iter().map(|step| step.key.parse::<ObjectKey>());

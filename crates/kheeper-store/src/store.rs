@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) randomness: Arc<dyn Randomness>,
     /// The latest time that the clock has shown; since before this process, as far as commits tell.
     pub(crate) latest_millis: AtomicI64,
+    /// See [`Store::operations`].
+    pub(crate) operations: AtomicU64,
     pub(crate) admission: Admission,
     pub(crate) traffic: TrafficBuffer,
     /// Who we are to the leases: random, and new each time the store is opened.
@@ -126,7 +128,26 @@ impl Store {
         ContentId { day: day_number(self.now()), random }
     }
 
+    /// How often requests have looked into the index, sent it a change, or begun a blob. Finding out who calls does not count,
+    /// nor does upkeep: a request that was refused leaves this as it was.
+    pub fn operations(&self) -> u64 {
+        self.shared.operations.load(Ordering::Relaxed)
+    }
+
+    /// The index, for what a request asks of it.
+    pub(crate) fn index(&self) -> &dyn Index {
+        self.count_operation();
+        &*self.shared.index
+    }
+
+    pub(crate) fn count_operation(&self) {
+        self.shared.operations.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) async fn commit(&self, change: Change) -> Result<Outcome, StoreError> {
+        if change.is_asked_for() {
+            self.count_operation();
+        }
         self.shared.index.commit(change).await
     }
 }

@@ -110,7 +110,7 @@ impl Store {
             tracing::warn!(%error, "usage is told without the last seconds");
         }
         let month = month.unwrap_or_else(|| Month::of(self.now()));
-        self.shared.index.usage(org, host, month).await
+        self.index().usage(org, host, month).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tokens that no honest program would mint.
 
 use aws_lc_rs::hmac;
-use aws_lc_rs::signature::Ed25519KeyPair;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
@@ -84,4 +84,22 @@ pub fn key_pair(path: &std::path::Path) -> Ed25519KeyPair {
     let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     let der = STANDARD.decode(base64).expect("PEM holds base64");
     Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).expect("an Ed25519 key")
+}
+
+/// An Ed25519 key pair.
+pub type KeyPair = Ed25519KeyPair;
+
+/// A key pair that nobody has, and its public half in PEM.
+pub fn new_key_pair() -> (KeyPair, String) {
+    let key = Ed25519KeyPair::generate().expect("the system's random source answers");
+    let pem = public_pem(&key);
+    (key, pem)
+}
+
+/// The public half of a key pair in PEM.
+pub fn public_pem(key: &KeyPair) -> String {
+    // What stands before the 32 bytes of every Ed25519 key in SPKI.
+    const HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    let der = [&HEAD[..], key.public_key().as_ref()].concat();
+    format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der))
 }

@@ -74,5 +74,7 @@ async fn ready(app: axum::extract::State<Arc<App>>) -> impl IntoResponse {
 
 async fn metrics(app: axum::extract::State<Arc<App>>) -> impl IntoResponse {
     app.note_upkeep().await;
+    // Of requests, and of no caller in particular: what tells a refusal that came in time from one that looked first.
+    metrics::counter!("kheeper_store_operations_total").absolute(app.store.operations());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], app.metrics.render())
 }

@@ -42,7 +42,7 @@ pub(crate) async fn list(
     if query.at.is_some() || query.versions {
         caller.owner_of(&namespace.org)?;
     } else {
-        caller.may_see(&namespace)?;
+        caller.may_list(&namespace)?;
     }
     if app.store.host(&namespace).await?.is_none() {
         return Err(StoreError::NoSuchHost(namespace).into());

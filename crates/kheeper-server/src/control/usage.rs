@@ -49,7 +49,7 @@ pub(crate) async fn usage(
                 caller.viewer_of(&org)?;
                 (vec![org], query.host)
             }
-            None => (caller.orgs(), query.host),
+            None => (caller.orgs()?, query.host),
         },
     };
     let mut records = Vec::new();

@@ -40,6 +40,13 @@ pub enum Change {
     Sweep(SweepChange),
 }
 
+impl Change {
+    /// Whether somebody asked for it, and neither upkeep nor the keeping of records did it of its own accord.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        !matches!(self, Self::Usage(_) | Self::Sweep(_) | Self::Audit(..))
+    }
+}
+
 /// What came of a change.
 #[derive(Debug, Clone)]
 pub enum Outcome {

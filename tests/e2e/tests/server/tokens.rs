@@ -55,6 +55,11 @@ fn a_token_has_one_algorithm_one_key_and_one_audience() {
         ("somebody else's kid".into(), good.clone().with_header("kid", other_token.header["kid"].clone()).sign(key)),
         ("an unknown kid".into(), good.clone().with_header("kid", "x".repeat(43)).sign(key)),
         ("crit".into(), good.clone().with_header("crit", json!(["exp"])).sign(key)),
+        ("jwk".into(), good.clone().with_header("jwk", json!({"kty": "OKP", "crv": "Ed25519", "x": "AA"})).sign(key)),
+        ("jku".into(), good.clone().with_header("jku", "http://127.0.0.1:1/keys").sign(key)),
+        ("x5u".into(), good.clone().with_header("x5u", "http://127.0.0.1:1/cert").sign(key)),
+        ("nbf, a claim that is none".into(), good.clone().with_claim("nbf", now()).sign(key)),
+        ("scope null".into(), good.clone().with_claim("scope", json!(null)).sign(key)),
         ("another typ".into(), good.clone().with_header("typ", "JWT").sign(key)),
         ("HMAC".into(), good.clone().with_header("alg", "HS256").sign_hs256(&public)),
         ("aud missing".into(), good.clone().without_claim("aud").sign(key)),
@@ -136,4 +141,99 @@ fn credentials_of_other_kinds_are_told_what_to_do() {
     for header in ["X-Forwarded-User", "X-Kheeper-Host", "X-Amz-Security-Token"] {
         assert_eq!(Request::new("GET", &path).header(header, "web-01").send(address).status, 403);
     }
+}
+
+#[test]
+fn a_token_of_any_size_is_refused_before_it_is_decoded() {
+    let scene = scene();
+    for bytes in [2_000, 2_049, 8 << 10, 32 << 10] {
+        let long = scene.good.clone().with_claim("x", "x".repeat(bytes)).sign(&scene.key);
+        scene.get(&long).expect_error(403, "AccessDenied");
+    }
+    // Beyond what a head may have, nobody looks at what is in it.
+    let address = scene.world.server.address();
+    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", "x".repeat(1 << 20));
+    let answer = String::from_utf8_lossy(&kheeper_e2e::http::raw(address, head.as_bytes())).into_owned();
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+    scene.get(&scene.good.sign(&scene.key)).expect(200);
+}
+
+#[test]
+fn a_token_for_one_server_opens_nothing_on_another_that_knows_the_same_key() {
+    let scene = scene();
+    let other = World::start();
+    let public = scene.world.path("public.pem");
+    std::fs::write(&public, token::public_pem(&scene.key)).expect("the world has a directory");
+    let public = public.to_str().expect("a path of text");
+    let created = other.alice.json(&["hosts", "create", "myorg/web-01", "--public-key-file", public]);
+    let id = created["id"].as_str().or(created["host"]["id"].as_str()).unwrap_or_else(|| panic!("no id in {created}"));
+    let there = scene.good.clone().with_claim("sub", id);
+    let get = |jwt: &str| Door::direct(other.server.address(), jwt).get("/myorg/web-01/a");
+    get(&there.sign(&scene.key)).expect_error(403, "AccessDenied");
+    // The audience is all that was wrong with it.
+    get(&there.with_claim("aud", other.server.origin()).sign(&scene.key)).expect_error(404, "NoSuchKey");
+}
+
+#[test]
+fn of_hosts_that_race_for_one_join_token_exactly_one_wins() {
+    let world = World::start();
+    let token = world.invite("web-01");
+    let racers: Vec<_> = (0..4).map(|number| world.cli(&format!("racer-{number}"))).collect();
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let joins: Vec<_> = racers.iter().map(|cli| scope.spawn(|| cli.run(&["hosts", "join", &token]))).collect();
+        joins.into_iter().map(|join| join.join().expect("a join ends")).collect()
+    });
+    let winners: Vec<_> = racers.iter().zip(&results).filter(|(_, done)| done.status.success()).collect();
+    assert_eq!(winners.len(), 1, "{results:?}");
+    for lost in results.iter().filter(|done| !done.status.success()) {
+        assert!(lost.stderr.contains("token") && !lost.stderr.contains("500"), "it says what is wrong: {lost}");
+    }
+    let (winner, _) = winners[0];
+    world.direct(winner).put("/myorg/web-01/a", b"mine").expect(200);
+    for (racer, _) in racers.iter().zip(&results).filter(|(_, done)| !done.status.success()) {
+        racer.run(&["hosts", "join", &token]).failed();
+    }
+}
+
+#[test]
+fn a_name_that_looks_like_another_is_another_or_none() {
+    let scene = scene();
+    let look_alikes = [
+        "Web-01",
+        "WEB-01",
+        "web-01-",
+        "-web-01",
+        "web_01",
+        "web-01.",
+        "w\u{435}b-01",
+        "\u{ff57}eb-01",
+        "web\u{2010}01",
+    ];
+    let token = scene.good.sign(&scene.key);
+    let door = Door::direct(scene.world.server.address(), &token);
+    for name in look_alikes {
+        let name = kheeper_e2e::s3::percent(name);
+        door.get(&format!("/myorg/{name}/a")).expect_error(403, "AccessDenied");
+        door.put(&format!("/myorg/{name}/a"), b"x").expect_error(403, "AccessDenied");
+        door.get(&format!("/myorg?list-type=2&prefix={name}/")).expect_error(403, "AccessDenied");
+    }
+    for name in ["MyOrg", "MYORG", "myorg-", "-myorg", "my_org", "my\u{43e}rg", "\u{ff4d}yorg", "myorg%2e"] {
+        let name = if name.contains('%') { name.to_owned() } else { kheeper_e2e::s3::percent(name) };
+        // No org can be called so: that is told, and nothing is looked up.
+        let answer = door.get(&format!("/{name}/web-01/a"));
+        assert!(
+            matches!((answer.status, answer.code().as_str()), (400, "InvalidBucketName") | (403, "AccessDenied")),
+            "{name}: {answer}"
+        );
+    }
+    let alice = format!("Bearer {}", scene.world.alice.token());
+    for name in look_alikes.into_iter().chain(["", " web-01", "web-01 ", "web-01\0", "web-01/x"]) {
+        let body = json!({ "org": "myorg", "host": name }).to_string();
+        let request = Request::new("POST", "/-/api/v1/hosts").header("Authorization", &alice);
+        let answer = request.header("Content-Type", "application/json").body(body).send(scene.world.server.address());
+        assert!(matches!(answer.status, 400 | 422), "{name:?}: {answer}");
+        assert!(answer.json()["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{answer}");
+    }
+    let hosts = scene.world.alice.json(&["hosts", "list"]);
+    assert_eq!(hosts.as_array().map(Vec::len), Some(1), "{hosts}");
 }

@@ -91,3 +91,60 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
 fn a_heading_becomes_the_anchor_that_readers_link_to() {
     assert_eq!(slug("Restore: onto `web-02`, as owner"), "restore-onto-web-02-as-owner");
 }
+
+#[test]
+fn every_claim_of_the_threat_model_names_a_test_that_exists() {
+    let page = fs::read_to_string(repository().join("docs/threat-model.md")).expect("there is a threat model");
+    let wrong = unproven(&page);
+    assert!(wrong.is_empty(), "docs/threat-model.md:\n{}", wrong.join("\n"));
+}
+
+/// Tests that are named and are not there, and claims (rows of a table that ends with `Proven by`) without one.
+fn unproven(page: &str) -> Vec<String> {
+    let mut wrong: Vec<String> = quoted(page).filter_map(missing).collect();
+    let mut claims = false;
+    for line in page.lines() {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let proof = cells.last().copied().unwrap_or_default();
+        if !line.starts_with('|') {
+            claims = false;
+        } else if proof == "Proven by" {
+            claims = true;
+        } else if claims && !proof.starts_with("---") {
+            let named = quoted(proof).any(|name| name.contains(".rs"));
+            if !named && !proof.starts_with("no test") {
+                wrong.push(format!("no test stands behind: {}", cells[0]));
+            }
+        }
+    }
+    wrong
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+/// Why `path.rs::name`, or `path.rs`, names nothing; none for anything else.
+fn missing(named: &str) -> Option<String> {
+    let (path, test) = named.split_once("::").unwrap_or((named, ""));
+    if !path.ends_with(".rs") {
+        return None;
+    }
+    let Ok(source) = fs::read_to_string(repository().join(path)) else {
+        return Some(format!("there is no {path}"));
+    };
+    let there = test.is_empty() || source.contains(&format!("fn {test}("));
+    (!there).then(|| format!("{path} has no test {test}"))
+}
+
+#[test]
+fn a_claim_without_a_test_or_with_one_that_is_gone_is_found() {
+    let here = "tests/tidy/tests/tidy/docs.rs::a_claim_without_a_test_or_with_one_that_is_gone_is_found";
+    let page = format!(
+        "| Cannot | Proven by |\n|---|---|\n| a | `{here}` |\n| b | no test: why |\n| c | trust us |\n| d | `{here}_now` |\n"
+    );
+    let wrong = unproven(&page);
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+    assert!(wrong[0].contains("is_found_now") && wrong[1].ends_with(": c"), "{wrong:?}");
+}

@@ -2,4 +2,5 @@
 
 mod docs;
 mod imports;
+mod routes;
 mod sources;
