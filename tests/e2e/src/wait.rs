@@ -31,3 +31,13 @@ pub fn poll<T>(limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<
 pub const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
+
+/// Does something when it is dropped: also when a test fails.
+#[derive(Debug)]
+pub struct OnDrop<F: FnMut()>(pub F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}

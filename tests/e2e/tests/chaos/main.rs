@@ -2,6 +2,8 @@
 //!
 //! `KHEEPER_SEED` replays a run of [`random`], `KHEEPER_CHAOS_SECONDS` makes it longer.
 
+mod clock;
 mod hurt;
+mod partition;
 mod random;
 mod stage;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kheeper_e2e::archiver::{Archiver, Barman, WalG};
-use kheeper_e2e::wait::{self, secs};
+use kheeper_e2e::wait::{self, OnDrop, secs};
 use kheeper_e2e::{binaries, unix};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -45,7 +45,8 @@ fn archive_while_everything_is_hurt(archiver: &'static dyn Archiver) {
     let (committed, stop) = (Mutex::new(Committed::default()), AtomicBool::new(false));
     let client = stage.cluster.client();
     let hurts = thread::scope(|scope| {
-        let _stop = StopAtTheEnd(&stop);
+        // A panic ends the others too.
+        let _stop = OnDrop(|| stop.store(true, Ordering::Relaxed));
         scope.spawn(|| Committed::go_on(&committed, &client, &stop));
         scope.spawn(|| load(&client, &stop));
         hurt_for(secs(seconds), seed, name, &mut stage)
@@ -109,15 +110,6 @@ fn hurt_for(time: Duration, seed: u64, name: &str, stage: &mut Stage) -> usize {
         thread::sleep(breath);
     }
     count
-}
-
-/// So that a panic ends the others too.
-struct StopAtTheEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtTheEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Past the capture of the test runner: the seed of a run that hangs must have been seen.
