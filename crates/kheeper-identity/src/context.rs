@@ -18,6 +18,8 @@ use crate::{ContextError, Identity, ParseError, PrivateKey};
 pub const IDENTITY_FILE: &str = "identity.json";
 /// The private key's file name within a context.
 pub const PRIVATE_KEY_FILE: &str = "ed25519_private.pem";
+/// The file name of a key that shall take the private key's place.
+const ROTATED_KEY_FILE: &str = "rotated.pem";
 /// The file that holds the name of the context to use when none is named.
 pub const CURRENT_CONTEXT_FILE: &str = "current-context";
 
@@ -251,10 +253,38 @@ impl Context {
     pub fn identity_and_key(&self) -> Result<(Identity, PrivateKey), ContextError> {
         let identity = self.identity()?;
         let key = read_key(&self.dir.join(PRIVATE_KEY_FILE))?;
-        if key.public_key().key_id() != identity.key_id {
-            return Err(ContextError::KeyMismatch { dir: self.dir.clone() });
+        if key.public_key().key_id() == identity.key_id {
+            return Ok((identity, key));
         }
-        Ok((identity, key))
+        // A rotation that was cut off between its two steps: the identity names the key that still has its own name.
+        let rotated = self.dir.join(ROTATED_KEY_FILE);
+        match rotated.exists().then(|| read_key(&rotated)).transpose()? {
+            Some(key) if key.public_key().key_id() == identity.key_id => Ok((identity, key)),
+            _ => Err(ContextError::KeyMismatch { dir: self.dir.clone() }),
+        }
+    }
+
+    /// The key of a rotation: a new one, on disk and synced, or the one that an earlier attempt left.
+    pub fn rotation_key(&self) -> Result<PendingKey, ContextError> {
+        let path = self.dir.join(ROTATED_KEY_FILE);
+        if !path.exists() {
+            let malformed =
+                |error: crate::KeyError| ContextError::Malformed { path: path.clone(), why: error.to_string() };
+            let key = PrivateKey::generate().map_err(malformed)?;
+            let pem = key.to_pkcs8_pem().map_err(malformed)?;
+            write_atomically(&self.dir, ROTATED_KEY_FILE, pem.as_bytes(), 0o600)?;
+        }
+        Ok(PendingKey { key: Arc::new(read_key(&path)?), path })
+    }
+
+    /// Makes the key of a rotation the context's. The identity goes first: from then on [`Self::identity_and_key`] finds the
+    /// new key, under whichever of its two names; before, the old one. Repeating it finishes what a crash cut off.
+    pub fn rotate(&self, pending: &PendingKey, identity: &Identity) -> Result<(), ContextError> {
+        assert_eq!(pending.key.public_key().key_id(), identity.key_id, "an identity names its own key");
+        write_atomically(&self.dir, IDENTITY_FILE, identity.to_json().as_bytes(), 0o644)?;
+        let key_path = self.dir.join(PRIVATE_KEY_FILE);
+        fs::rename(&pending.path, &key_path).map_err(|source| ContextError::Write { path: key_path, source })?;
+        sync_dir(&self.dir)
     }
 
     /// An error if the context holds an identity, unless it may be replaced.

@@ -92,6 +92,25 @@ pub struct KeyRecord {
     pub state: KeyState,
     /// When it was registered.
     pub created_at: Timestamp,
+    /// From when on it is refused, where another has taken its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Timestamp>,
+}
+
+/// `POST /-/api/v1/hosts/{org}/{host}/keys`: a host adds a key beside its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyAdd {
+    /// The new public key (PEM, SPKI). It is pending until a token signed by it arrives.
+    pub public_key_pem: String,
+}
+
+/// `POST /-/api/v1/hosts/{org}/{host}/keys/retire`: all keys of the host but the caller's end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysRetire {
+    /// Seconds until they do.
+    pub secs: u64,
 }
 
 /// A user.

@@ -52,6 +52,10 @@ pub const GRANTS_PER_ORG_MAX: u64 = 256;
 pub const GRANT_ENDED_SECS: u64 = 24 * 3600;
 /// A grant that ends within so many seconds is warned of.
 pub const GRANT_WARN_SECS: u64 = 3600;
+/// Keys of one host that are not revoked.
+pub const KEYS_PER_HOST_MAX: u64 = 4;
+/// Seconds for which a key that another has replaced may still be used, at most: a day.
+pub const KEY_OVERLAP_SECS_MAX: u64 = 24 * 3600;
 /// Owners and auditors of one org together.
 pub const MEMBERS_PER_ORG_MAX: u64 = 100;
 /// Seconds a record of the audit log is kept: four hundred days.

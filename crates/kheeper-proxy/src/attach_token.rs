@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::HeaderValue;
 use kheeper_identity::token::{AccessRequest, mint_access};
 use kheeper_identity::{Origin, PrivateKey, Scope, SubjectId};
-use kheeper_model::{Clock, Timestamp};
+use kheeper_model::{Clock, KeyId, Timestamp};
 
 use crate::limits::{TOKEN_SECS_LEFT_MIN, TOKEN_TTL_SECS};
 
 /// Signs tokens and reuses them.
 pub(crate) struct TokenSource {
-    key: Arc<PrivateKey>,
+    key: Mutex<Arc<PrivateKey>>,
     subject: SubjectId,
     audience: Origin,
     scope: Option<Scope>,
@@ -33,7 +33,7 @@ impl TokenSource {
         scope: Option<Scope>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { key, subject, audience, scope, clock, current: Mutex::new(None) }
+        Self { key: Mutex::new(key), subject, audience, scope, clock, current: Mutex::new(None) }
     }
 
     /// The `Authorization` of the next request. A token that is about to end is replaced before it does, and so is one
@@ -60,6 +60,23 @@ impl TokenSource {
         }
     }
 
+    /// Signs with another key of the same identity from now on. False if it is the one in use.
+    pub(crate) fn change_key(&self, key: Arc<PrivateKey>) -> bool {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut in_use = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        if in_use.public_key().key_id() == key.public_key().key_id() {
+            return false;
+        }
+        *in_use = key;
+        *current = None;
+        true
+    }
+
+    /// The id of the key that tokens are signed with.
+    pub(crate) fn key_id(&self) -> KeyId {
+        self.key.lock().unwrap_or_else(PoisonError::into_inner).public_key().key_id()
+    }
+
     /// The clock that tokens are signed by.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
@@ -73,7 +90,8 @@ impl TokenSource {
             ttl_secs: TOKEN_TTL_SECS,
             scope: self.scope.as_ref(),
         };
-        let token = mint_access(&self.key, &request);
+        let key = Arc::clone(&self.key.lock().unwrap_or_else(PoisonError::into_inner));
+        let token = mint_access(&key, &request);
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
             .expect("base64url and dots are valid in a header");
         authorization.set_sensitive(true);
@@ -132,6 +150,20 @@ mod tests {
     }
 
     #[test]
+    fn another_key_signs_the_next_token() {
+        let clock = clock();
+        let source = source(&clock);
+        let first = source.authorization();
+        let key = Arc::new(PrivateKey::generate().expect("made"));
+        assert!(source.change_key(Arc::clone(&key)));
+        assert_eq!(source.key_id(), key.public_key().key_id());
+        let second = source.authorization();
+        assert_ne!(second, first);
+        assert!(!source.change_key(key), "it is in use already");
+        assert_eq!(source.authorization(), second);
+    }
+
+    #[test]
     fn the_header_is_a_valid_token_and_does_not_print() {
         let clock = clock();
         let source = source(&clock);
@@ -139,7 +171,9 @@ mod tests {
         assert_eq!(format!("{header:?}"), "Sensitive");
         let token = header.to_str().expect("ASCII").strip_prefix("Bearer ").expect("a bearer");
         let origin = "https://backup.example.com:443".parse().expect("valid");
-        let claims = verify_access(token, source.key.public_key(), &[origin], clock.now()).expect("valid");
+        let claims =
+            verify_access(token, source.key.lock().expect("no holder panics").public_key(), &[origin], clock.now())
+                .expect("valid");
         assert_eq!(claims.subject, source.subject);
     }
 }

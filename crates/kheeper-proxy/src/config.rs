@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kheeper_identity::{Identity, MachineId, PrivateKey, Scope, ServerTrust};
-use kheeper_model::Timestamp;
+use kheeper_model::{KeyId, Timestamp};
 
 use crate::error::StartError;
 
@@ -38,12 +38,39 @@ pub struct ProxyConfig {
     pub access: Access,
     /// Read what there was then instead of what is current. Only with [`Access::Read`], as a person.
     pub at: Option<Timestamp>,
+    /// Where the identity came from, to be read again: a key that was rotated is taken up without a restart.
+    pub source: Option<IdentitySource>,
     /// Serve for this long, then stop as on SIGTERM; `None` serves until told.
     pub lifetime: Option<Duration>,
     /// How long requests in flight may take once the proxy is told to stop.
     pub drain_timeout: Duration,
     /// Forward to a plain `http://` origin that is not on loopback: token and data can be read and changed on the way.
     pub allow_plain_http: bool,
+}
+
+/// Reads the identity and its key again.
+#[derive(Clone)]
+pub struct IdentitySource(Arc<ReadIdentity>);
+
+type ReadIdentity = dyn Fn(&KeyId) -> Result<Option<(Identity, PrivateKey)>, String> + Send + Sync;
+
+impl IdentitySource {
+    /// `read` gets the id of the key in use, and returns the identity and its key if they are others by now.
+    pub fn new(
+        read: impl Fn(&KeyId) -> Result<Option<(Identity, PrivateKey)>, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(read))
+    }
+
+    pub(crate) fn read(&self, in_use: &KeyId) -> Result<Option<(Identity, PrivateKey)>, String> {
+        (self.0)(in_use)
+    }
+}
+
+impl std::fmt::Debug for IdentitySource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("IdentitySource")
+    }
 }
 
 /// A place to listen.

@@ -15,6 +15,7 @@ mod config;
 mod error;
 mod forward;
 mod grant_notice;
+mod key_change;
 mod limits;
 mod listen;
 mod local_tls;
@@ -26,7 +27,9 @@ mod socket_owner;
 mod start;
 mod upstream;
 
-pub use config::{Access, DEFAULT_LISTEN, DRAIN_TIMEOUT_DEFAULT, ListenAddress, LocalGuard, ProxyConfig};
+pub use config::{
+    Access, DEFAULT_LISTEN, DRAIN_TIMEOUT_DEFAULT, IdentitySource, ListenAddress, LocalGuard, ProxyConfig,
+};
 pub use error::StartError;
 pub use privileges::runtime;
 pub use start::{BoundProxy, Stop, bind, serve};

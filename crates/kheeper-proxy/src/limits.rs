@@ -54,6 +54,9 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long the answer of `/-/readyz` is reused: local programs cannot make the proxy call the server more often.
 pub(crate) const READINESS_TIME: Duration = Duration::from_secs(1);
 
+/// How often the identity's files are looked at for a key that was rotated.
+pub(crate) const IDENTITY_PERIOD: Duration = Duration::from_secs(2);
+
 /// Seconds that a token is valid for.
 pub(crate) const TOKEN_TTL_SECS: u64 = 600;
 /// A token that has fewer seconds left is not used again.

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kheeper_identity::Identity;
 use kheeper_model::SystemClock;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{Access, ProxyConfig};
+use crate::config::{Access, IdentitySource, ProxyConfig};
 use crate::error::StartError;
+use crate::key_change;
 use crate::listen::{self, Listener};
 use crate::local_tls::LocalTls;
 use crate::privileges;
@@ -46,7 +48,8 @@ pub fn bind(config: ProxyConfig) -> Result<BoundProxy, StartError> {
     let acceptor = tls.as_ref().map(LocalTls::acceptor).transpose()?;
     let proxy = Arc::new(Proxy::new(&config, acceptor, Arc::new(SystemClock))?);
     let listeners = Listener::open(config.listen.as_ref(), &config.guard)?;
-    let bound = BoundProxy { listeners, proxy, tls, drain_timeout: config.drain_timeout };
+    let keys = config.source.clone().map(|source| (config.identity.clone(), source));
+    let bound = BoundProxy { listeners, proxy, tls, keys, drain_timeout: config.drain_timeout };
     log_start(&bound, &config);
     Ok(bound)
 }
@@ -56,6 +59,8 @@ pub struct BoundProxy {
     listeners: Vec<Listener>,
     proxy: Arc<Proxy>,
     tls: Option<LocalTls>,
+    /// Whose key may be changed, and where it is read.
+    keys: Option<(Identity, IdentitySource)>,
     drain_timeout: Duration,
 }
 
@@ -85,9 +90,12 @@ impl BoundProxy {
     /// Serves until told to stop, and then until requests in flight are done or the drain time is over.
     pub async fn run(self, stopped: Stopped) {
         let renewal = self.tls.map(|tls| tokio::spawn(tls.keep_renewed()));
+        let keys = self
+            .keys
+            .map(|(identity, source)| tokio::spawn(key_change::watch(Arc::clone(&self.proxy), identity, source)));
         listen::serve(self.listeners, self.proxy, stopped.0, self.drain_timeout).await;
-        if let Some(renewal) = renewal {
-            renewal.abort();
+        for task in renewal.into_iter().chain(keys) {
+            task.abort();
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct CallerRecord {
     pub public_key: [u8; 32],
     /// What the key may do.
     pub key_state: KeyState,
+    /// From when on it is refused, whenever it was looked up.
+    pub key_ends_at: Option<Timestamp>,
     /// Whom it speaks for.
     pub subject: CallerSubject,
 }

@@ -196,6 +196,35 @@ impl Store {
         self.host_change(HostChange::RevokeKeys { caller: caller.clone(), namespace: namespace.clone() }).await
     }
 
+    /// Adds a key to the calling host, pending until a token signed by it arrives. Repeating it with the same key changes
+    /// nothing. [`StoreError::TooManyKeys`] if it has enough.
+    pub async fn add_host_key(
+        &self,
+        caller: &Caller,
+        namespace: &Namespace,
+        key: NewKey,
+    ) -> Result<HostRecord, StoreError> {
+        let (caller, namespace) = (caller.clone(), namespace.clone());
+        self.host_change(HostChange::AddKey { caller, namespace, key }).await
+    }
+
+    /// All keys of the calling host but the one that says so end in `secs`, a day at most. May be repeated; no end moves
+    /// to a later time.
+    pub async fn retire_host_keys(
+        &self,
+        caller: &Caller,
+        namespace: &Namespace,
+        secs: u64,
+    ) -> Result<HostRecord, StoreError> {
+        let (caller, namespace) = (caller.clone(), namespace.clone());
+        self.host_change(HostChange::RetireKeys { caller, namespace, secs }).await
+    }
+
+    /// Refuses a key of the calling user for ever. [`StoreError::UnknownKey`] if it is not theirs.
+    pub async fn revoke_own_key(&self, caller: &Caller, key_id: &KeyId) -> Result<KeyRecord, StoreError> {
+        self.key(PeopleChange::RevokeOwnKey { caller: caller.clone(), key_id: key_id.clone() }).await
+    }
+
     /// Closes a host's namespace, however much is in it, at once. The owner still reads it until its window is over.
     ///
     /// [`StoreError::HostHasBackups`] if it has current objects and `mode` does not take them along.

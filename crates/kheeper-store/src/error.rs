@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kheeper_model::limits::{GRANT_SECS_MAX, GRANTS_PER_HOST_MAX, GRANTS_PER_ORG_MAX, MEMBERS_PER_ORG_MAX};
+use kheeper_model::limits::{
+    GRANT_SECS_MAX, GRANTS_PER_HOST_MAX, GRANTS_PER_ORG_MAX, KEYS_PER_HOST_MAX, MEMBERS_PER_ORG_MAX,
+};
 use kheeper_model::{
     ChecksumAlgorithm, ChecksumKind, GrantId, KeyId, Namespace, ObjectKey, OrgName, Timestamp, UserId,
 };
@@ -34,6 +36,9 @@ pub enum StoreError {
     /// An org must keep an owner who is let in.
     #[error("an org must keep an owner")]
     LastOwner,
+    /// The host has as many keys as it may.
+    #[error("a host has {KEYS_PER_HOST_MAX} keys at most that are not revoked")]
+    TooManyKeys,
     /// The org has as many members as it may.
     #[error("an org has {MEMBERS_PER_ORG_MAX} members at most")]
     TooManyMembers,

@@ -14,6 +14,7 @@ use crate::commands::contexts::ContextsCommand;
 use crate::commands::exec::ExecArgs;
 use crate::commands::grants::GrantsCommand;
 use crate::commands::hosts::HostsCommand;
+use crate::commands::keys::KeysCommand;
 use crate::commands::not_built::NotBuiltArgs;
 use crate::commands::object_proxy::ObjectProxyArgs;
 use crate::commands::objects::ObjectsCommand;
@@ -90,6 +91,9 @@ pub(crate) enum Command {
     Usage(UsageArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
+    /// Your own keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Let one host read another's backups for a time.
     #[command(subcommand)]
     Grants(GrantsCommand),

@@ -25,6 +25,7 @@ pub(crate) fn config(origin: &str) -> ProxyConfig {
         guard: LocalGuard::default(),
         access: Access::Full,
         at: None,
+        source: None,
         lifetime: None,
         drain_timeout: Duration::from_secs(20),
         allow_plain_http: false,

@@ -5,6 +5,7 @@ mod caller;
 mod grants;
 mod hosts;
 mod join;
+mod keys;
 mod members;
 mod objects;
 mod orgs;
@@ -39,6 +40,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/hosts/{org}/{host}/objects", get(objects::list))
         .route("/hosts/{org}/{host}/restore", post(restore::restore))
         .route("/hosts/{org}/{host}/set", post(hosts::set))
+        .route("/hosts/{org}/{host}/keys", post(keys::add))
+        .route("/hosts/{org}/{host}/keys/retire", post(keys::retire))
+        .route("/keys", get(keys::list))
+        .route("/keys/{key_id}/revoke", post(keys::revoke))
         .route("/hosts/{org}/{host}/{action}", post(hosts::act))
         .route("/audit", get(audit::page))
         .route("/grants", get(grants::list).post(grants::create))

@@ -68,6 +68,8 @@ impl From<StoreError> for ProblemResponse {
                 "last-owner",
                 "an org must keep an owner who is let in: make somebody else an owner first",
             ),
+            StoreError::UnknownKey(key) => Self::not_found("no-such-key", format!("{key} is no key of yours")),
+            StoreError::TooManyKeys => Self::conflict("too-many-keys", error.to_string()),
             StoreError::TooManyMembers => Self::conflict("too-many-members", error.to_string()),
             StoreError::NoSuchGrant(grant) => Self::not_found("no-such-grant", format!("there is no grant {grant}")),
             StoreError::Grant(refusal @ GrantRefusal::TooMany) => {

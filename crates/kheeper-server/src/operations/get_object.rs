@@ -103,8 +103,10 @@ impl Sending {
     /// Whoever is being answered must still be let in after a revocation, and what lends them the object must not have
     /// ended meanwhile.
     async fn check_caller(&mut self) -> io::Result<()> {
+        let now = self.app.clock.now();
         let stands = !self.revoked.moved() || self.look_up_caller().await;
-        if stands && may_read(&self.identity, &self.bucket, &self.key, self.app.clock.now()) {
+        let stands = stands && self.identity.record.key_ends_at.is_none_or(|ends_at| now < ends_at);
+        if stands && may_read(&self.identity, &self.bucket, &self.key, now) {
             return Ok(());
         }
         tracing::info!(key_id = %self.identity.record.key_id, "an answer was cut: its caller may not read it any more");

@@ -99,7 +99,8 @@ async fn verify(app: &App, token: &str, from: IpAddr, now: Timestamp) -> Result<
         }
     };
     good_standing(&record)?;
-    Ok((Identity { record, scope: claims.scope, from: Some(from) }, claims.expires_at))
+    let until = record.key_ends_at.map_or(claims.expires_at, |ends_at| ends_at.min(claims.expires_at));
+    Ok((Identity { record, scope: claims.scope, from: Some(from) }, until))
 }
 
 async fn find(store: &Store, head: &TokenHead) -> Result<CallerRecord, Refusal> {
@@ -210,6 +211,7 @@ mod tests {
             key_id: "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k".parse().expect("a key id"),
             public_key: [7; 32],
             key_state: KeyState::Active,
+            key_ends_at: None,
             subject: CallerSubject::User {
                 id: UserId::random(),
                 name: "alice".parse().expect("a name"),

@@ -57,6 +57,13 @@ pub enum PeopleChange {
     ActivateKey(KeyId),
     /// Refuses a key for ever.
     RevokeKey(KeyId),
+    /// Refuses a user's own key for ever.
+    RevokeOwnKey {
+        /// The user.
+        caller: Caller,
+        /// The key, which may be the one that the call is signed with.
+        key_id: KeyId,
+    },
     /// Gives a person a role in an org, instead of any other.
     PutMember {
         /// An owner; none is the operator.
@@ -131,6 +138,24 @@ pub enum HostChange {
         namespace: Namespace,
         /// Whether they are refused.
         disabled: bool,
+    },
+    /// Adds a key to a host, pending until it proves itself. The host's own call.
+    AddKey {
+        /// The host.
+        caller: Caller,
+        /// Which host.
+        namespace: Namespace,
+        /// The key.
+        key: NewKey,
+    },
+    /// Ends all keys of a host but the caller's, some time from now. The host's own call.
+    RetireKeys {
+        /// The host.
+        caller: Caller,
+        /// Which host.
+        namespace: Namespace,
+        /// Seconds.
+        secs: u64,
     },
     /// Refuses all present keys of a host for ever.
     RevokeKeys {

@@ -10,9 +10,9 @@ use super::hosts_delete::HostsDeleteArgs;
 use super::hosts_join::HostsJoinArgs;
 use super::hosts_list::HostsListArgs;
 use super::hosts_me::HostsMeArgs;
+use super::hosts_rotate_key::HostsRotateKeyArgs;
 use super::hosts_set::HostsSetArgs;
-use super::not_built::NotBuiltArgs;
-use super::{hosts_create, hosts_delete, hosts_join, hosts_list, hosts_me, hosts_set, not_built};
+use super::{hosts_create, hosts_delete, hosts_join, hosts_list, hosts_me, hosts_rotate_key, hosts_set};
 use crate::cli::GlobalArgs;
 use crate::control_client::ControlClient;
 use crate::error::Failure;
@@ -46,8 +46,8 @@ pub(crate) enum HostsCommand {
     Undelete(HostArgs),
     /// Revoke a host's keys, for ever; `hosts rejoin` gives it a new one.
     Revoke(HostArgs),
-    /// Change a host's key (not built yet: `hosts rejoin` does).
-    RotateKey(NotBuiltArgs),
+    /// Give this host a new key, while its backups go on.
+    RotateKey(HostsRotateKeyArgs),
     /// Change how long a host's history is kept, how much it may store, and whether what is there stays.
     Set(HostsSetArgs),
 }
@@ -83,7 +83,7 @@ pub(crate) fn run(command: HostsCommand, global: &GlobalArgs) -> anyhow::Result<
         HostsCommand::Delete(args) => block_on(hosts_delete::run(args, global)),
         HostsCommand::Undelete(args) => block_on(change(args.host, Verb::Undelete, global)),
         HostsCommand::Revoke(args) => block_on(change(args.host, Verb::Revoke, global)),
-        HostsCommand::RotateKey(args) => not_built::run("hosts rotate-key", &args),
+        HostsCommand::RotateKey(args) => block_on(hosts_rotate_key::run(args, global)),
         HostsCommand::Set(args) => block_on(hosts_set::run(args, global)),
     }
 }

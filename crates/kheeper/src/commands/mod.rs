@@ -13,7 +13,9 @@ mod hosts_delete;
 mod hosts_join;
 mod hosts_list;
 mod hosts_me;
+mod hosts_rotate_key;
 mod hosts_set;
+pub(crate) mod keys;
 mod members;
 pub(crate) mod not_built;
 pub(crate) mod object_proxy;
@@ -49,6 +51,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Exec(args) => exec::run(args, &global),
         Command::Usage(args) => block_on(usage::run(args, &global)),
         Command::Completions(args) => completions::run(&args),
+        Command::Keys(command) => block_on(keys::run(command, &global)),
         Command::Grants(command) => block_on(grants::run(command, &global)),
         Command::Objects(command) => objects::run(command, &global),
         Command::Audit(command) => block_on(audit::run(command, &global)),

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use kheeper_identity::{Identity, IdentitySubject, MachineId, Scope, ServerTrust};
+use kheeper_identity::{Context, Identity, IdentitySubject, MachineId, Scope, ServerTrust};
 use kheeper_model::{Namespace, Timestamp};
-use kheeper_proxy::{Access, ListenAddress, LocalGuard, ProxyConfig, StartError};
+use kheeper_proxy::{Access, IdentitySource, ListenAddress, LocalGuard, ProxyConfig, StartError};
 
 use super::tls_dir::TlsDirArgs;
 use crate::cli::GlobalArgs;
@@ -98,6 +98,7 @@ fn configure(args: ObjectProxyArgs, global: &GlobalArgs) -> anyhow::Result<Proxy
         machine_id: MachineId::of_this_machine(),
         identity,
         key: Arc::new(key),
+        source: Some(source(context.clone())),
         listen: args.listen,
         tls_dir: args.tls.then(|| args.tls_dir.of(&context)),
         guard: LocalGuard {
@@ -111,6 +112,17 @@ fn configure(args: ObjectProxyArgs, global: &GlobalArgs) -> anyhow::Result<Proxy
         lifetime: args.lifetime.or(is_user.then_some(USER_LIFETIME)),
         drain_timeout: args.drain_timeout,
         allow_plain_http: global.allow_plain_http,
+    })
+}
+
+/// Reads the context again: `identity.json` each time, and the key only when it names another.
+fn source(context: Context) -> IdentitySource {
+    IdentitySource::new(move |in_use| {
+        let found = context.identity().map_err(|error| error.to_string())?;
+        if found.key_id == *in_use {
+            return Ok(None);
+        }
+        context.identity_and_key().map(Some).map_err(|error| error.to_string())
     })
 }
 

@@ -19,6 +19,7 @@ mod members;
 mod multipart;
 mod objects;
 mod revocation;
+mod rotation;
 mod scrub;
 mod secrets;
 mod tags;

@@ -131,8 +131,12 @@ impl Batch<'_> {
     pub(super) fn check_key(&self, caller: &Caller) -> Result<(), ChangeError> {
         let state: Option<i64> = self
             .connection
-            .prepare_cached("SELECT state FROM identity_key WHERE key_id = ?1 AND subject = ?2")?
-            .query_row(params![caller.key_id.as_str(), caller.subject.as_str()], |row| row.get(0))
+            .prepare_cached(
+                "SELECT iif(ends_at <= ?3, ?4, state) FROM identity_key WHERE key_id = ?1 AND subject = ?2",
+            )?
+            .query_row(params![caller.key_id.as_str(), caller.subject.as_str(), self.now.as_millis(), REVOKED], |row| {
+                row.get(0)
+            })
             .optional()?;
         match state {
             Some(ACTIVE) => Ok(()),

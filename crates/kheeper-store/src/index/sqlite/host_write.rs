@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use kheeper_model::api::{HostSettings, HostState, Joined, KeyState, Quota};
+use kheeper_model::limits::{KEY_OVERLAP_SECS_MAX, KEYS_PER_HOST_MAX};
 use kheeper_model::{HostId, Namespace, NamespaceId, OrgName, Timestamp};
 use rusqlite::{OptionalExtension as _, params};
 
@@ -44,6 +45,8 @@ impl Batch<'_> {
                 self.bump_auth_epoch()?;
                 self.host_outcome(&namespace)
             }
+            HostChange::AddKey { caller, namespace, key } => self.add_key(&caller, &namespace, &key),
+            HostChange::RetireKeys { caller, namespace, secs } => self.retire_keys(&caller, &namespace, secs),
             HostChange::RevokeKeys { caller, namespace } => {
                 let host = self.owned_host(&caller, &namespace)?;
                 self.revoke_keys_of(&host.host_id, None)?;
@@ -173,6 +176,51 @@ impl Batch<'_> {
         self.host_outcome(namespace)
     }
 
+    /// A key beside the ones the host has. It counts once a token signed by it has arrived.
+    fn add_key(&self, caller: &Caller, namespace: &Namespace, key: &NewKey) -> Result<Outcome, ChangeError> {
+        let host = self.calling_host(caller, namespace)?;
+        self.insert_key(&host.host_id, key, KeyState::Pending)?;
+        let keys = self
+            .connection
+            .prepare_cached(
+                "SELECT count(*) FROM identity_key
+                 WHERE subject = ?1 AND state <> ?2 AND (ends_at IS NULL OR ends_at > ?3)",
+            )?
+            .query_row(params![host.host_id, REVOKED, self.now.as_millis()], |row| row.number(0))?;
+        if keys > KEYS_PER_HOST_MAX {
+            return Err(StoreError::TooManyKeys.into());
+        }
+        self.host_outcome(namespace)
+    }
+
+    /// All keys of the host but the one that says so end in `secs`; those that end earlier still do.
+    fn retire_keys(&self, caller: &Caller, namespace: &Namespace, secs: u64) -> Result<Outcome, ChangeError> {
+        let host = self.calling_host(caller, namespace)?;
+        let ends_at = self.now.plus_secs(secs.min(KEY_OVERLAP_SECS_MAX)).as_millis();
+        self.connection
+            .prepare_cached(
+                "UPDATE identity_key SET ends_at = min(coalesce(ends_at, ?3), ?3)
+                 WHERE subject = ?1 AND key_id <> ?2 AND state <> ?4",
+            )?
+            .execute(params![host.host_id, caller.key_id.as_str(), ends_at, REVOKED])?;
+        self.bump_auth_epoch()?;
+        self.host_outcome(namespace)
+    }
+
+    /// The host itself, whose keys are accepted.
+    fn calling_host(&self, caller: &Caller, namespace: &Namespace) -> Result<HostRow, ChangeError> {
+        let denied = |why: Denied| Err(StoreError::from(why).into());
+        let CallerId::Host(id) = &caller.subject else { return denied(Denied::OutsideNamespace) };
+        self.check_key(caller)?;
+        let host = self.host_row(namespace)?;
+        match host.state {
+            _ if id.as_str() != host.host_id => denied(Denied::OutsideNamespace),
+            HostState::Disabled => denied(Denied::HostDisabled),
+            HostState::Deleted => denied(Denied::HostDeleted),
+            HostState::Invited | HostState::Active | HostState::ReadOnly => Ok(host),
+        }
+    }
+
     /// Revokes all keys of a host but one.
     fn revoke_keys_of(&self, host_id: &str, but: Option<&NewKey>) -> Result<(), ChangeError> {
         let but = but.map_or("", |key| key.key_id.as_str());
@@ -272,6 +320,14 @@ fn note_of(change: &HostChange) -> Option<(OrgName, AuditNote)> {
         HostChange::Resume { caller, namespace } => note("host.resume", caller, namespace),
         HostChange::SetDisabled { caller, namespace, disabled: true } => note("host.disable", caller, namespace),
         HostChange::SetDisabled { caller, namespace, disabled: false } => note("host.enable", caller, namespace),
+        HostChange::AddKey { caller, namespace, key } => {
+            let (org, note) = note("host.add-key", caller, namespace);
+            (org, note.with("key", &key.key_id))
+        }
+        HostChange::RetireKeys { caller, namespace, secs } => {
+            let (org, note) = note("host.retire-keys", caller, namespace);
+            (org, note.with("but", &caller.key_id).with("secs", secs))
+        }
         HostChange::RevokeKeys { caller, namespace } => note("host.revoke", caller, namespace),
         HostChange::Delete { caller, namespace, .. } => note("host.delete", caller, namespace),
         HostChange::Undelete { caller, namespace } => note("host.undelete", caller, namespace),

@@ -19,15 +19,23 @@ pub(super) fn caller(
     now: Timestamp,
 ) -> rusqlite::Result<Option<CallerRecord>> {
     let key = connection
-        .prepare_cached("SELECT public_key, state FROM identity_key WHERE key_id = ?1 AND subject = ?2")?
-        .query_row(params![key_id.as_str(), subject.as_str()], |row| Ok((row.array::<32>(0)?, key_state(row, 1)?)))
+        .prepare_cached("SELECT public_key, state, ends_at FROM identity_key WHERE key_id = ?1 AND subject = ?2")?
+        .query_row(params![key_id.as_str(), subject.as_str()], |row| {
+            Ok((row.array::<32>(0)?, key_state(row, 1)?, row.time_if_any(2)?))
+        })
         .optional()?;
-    let Some((public_key, key_state)) = key else { return Ok(None) };
+    let Some((public_key, key_state, key_ends_at)) = key else { return Ok(None) };
     let subject = match subject {
         CallerId::Host(id) => host_subject(connection, id, now)?,
         CallerId::User(id) => user_subject(connection, id)?,
     };
-    Ok(subject.map(|subject| CallerRecord { key_id: key_id.clone(), public_key, key_state, subject }))
+    Ok(subject.map(|subject| CallerRecord {
+        key_id: key_id.clone(),
+        public_key,
+        key_state: ended(key_state, key_ends_at, now),
+        key_ends_at,
+        subject,
+    }))
 }
 
 fn host_subject(connection: &Connection, id: &HostId, now: Timestamp) -> rusqlite::Result<Option<CallerSubject>> {
@@ -111,7 +119,7 @@ pub(super) fn users(connection: &Connection) -> rusqlite::Result<Vec<UserRecord>
     ids.iter().filter_map(|id| user(connection, id).transpose()).collect()
 }
 
-const SELECT_KEY: &str = "SELECT key_id, subject, state, created_at FROM identity_key";
+const SELECT_KEY: &str = "SELECT key_id, subject, state, created_at, ends_at FROM identity_key";
 
 pub(super) fn keys(connection: &Connection) -> rusqlite::Result<Vec<KeyRecord>> {
     connection.prepare_cached(&format!("{SELECT_KEY} ORDER BY created_at, key_id"))?.query_map([], read_key)?.collect()
@@ -132,7 +140,18 @@ fn keys_of(connection: &Connection, subject: &str) -> rusqlite::Result<Vec<KeyRe
 }
 
 fn read_key(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
-    Ok(KeyRecord { key_id: row.parsed(0)?, subject: row.get(1)?, state: key_state(row, 2)?, created_at: row.time(3)? })
+    Ok(KeyRecord {
+        key_id: row.parsed(0)?,
+        subject: row.get(1)?,
+        state: key_state(row, 2)?,
+        created_at: row.time(3)?,
+        ends_at: row.time_if_any(4)?,
+    })
+}
+
+/// A key whose time is over is refused like one that was revoked.
+fn ended(state: KeyState, ends_at: Option<Timestamp>, now: Timestamp) -> KeyState {
+    if ends_at.is_some_and(|ends_at| ends_at <= now) { KeyState::Revoked } else { state }
 }
 
 /// What is not known to be pending or active is refused.

@@ -23,6 +23,7 @@ impl Batch<'_> {
                 self.use_registration(&jti, expires_at, &user, &key)
             }
             PeopleChange::ActivateKey(key_id) => self.activate_key(&key_id),
+            PeopleChange::RevokeOwnKey { caller, key_id } => self.revoke_own_key(&caller, &key_id),
             PeopleChange::RevokeKey(key_id) => self.revoke_key(&key_id),
             PeopleChange::PutMember { caller, org, user, role } => self.put_member(caller.as_ref(), &org, &user, role),
             PeopleChange::RemoveMember { caller, org, user } => self.remove_member(&caller, &org, &user),
@@ -143,6 +144,25 @@ impl Batch<'_> {
             self.audit_operator(&key.subject, note)?;
         }
         Ok(outcome)
+    }
+
+    fn revoke_own_key(&mut self, caller: &Caller, key_id: &KeyId) -> Result<Outcome, ChangeError> {
+        let CallerId::User(user) = &caller.subject else {
+            return Err(StoreError::from(Denied::NotOwner).into());
+        };
+        self.check_key(caller)?;
+        self.check_user(user.as_str())?;
+        let revoked = self
+            .connection
+            .prepare_cached("UPDATE identity_key SET state = ?3 WHERE key_id = ?1 AND subject = ?2")?
+            .execute(params![key_id.as_str(), user.as_str(), REVOKED])?;
+        if revoked == 0 {
+            return Err(StoreError::UnknownKey(key_id.clone()).into());
+        }
+        self.bump_auth_epoch()?;
+        let note = AuditNote::done("key.revoke", caller, key_id).with("of", user);
+        self.audit_operator(user.as_str(), note)?;
+        self.key_outcome(key_id)
     }
 
     fn create_org(&mut self, caller: &Caller, name: &OrgName) -> Result<Outcome, ChangeError> {

@@ -12,6 +12,7 @@ mod no_overwrite;
 mod objects;
 mod people;
 mod restore;
+mod rotation;
 mod scrubbing;
 mod sweeping;
 mod tags;

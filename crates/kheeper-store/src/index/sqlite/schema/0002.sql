@@ -61,3 +61,6 @@ CREATE TABLE auditor (
     PRIMARY KEY (org_no, user_id)
 ) WITHOUT ROWID;
 CREATE INDEX auditor_by_user ON auditor (user_id);
+
+-- From when on a key is refused because another has taken its place; none is never.
+ALTER TABLE identity_key ADD COLUMN ends_at INTEGER;
