@@ -90,6 +90,8 @@ pub const VERSIONS_PER_KEY_HOUR_MAX: usize = 3600;
 pub const RESTORE_KEYS_PER_COMMIT: usize = 200;
 /// Seconds a completed upload's row is kept, so that a repeated Complete gets the same answer.
 pub const COMPLETED_UPLOAD_SECS: u64 = 24 * 3600;
+/// Uploads of one namespace that are not complete, at most: each stays for a week when it is abandoned.
+pub const OPEN_UPLOADS_MAX: usize = 10_000;
 /// Seconds an upload may be without activity before it is reclaimed: seven days.
 pub const UPLOAD_IDLE_SECS_MAX: u64 = 7 * 24 * 3600;
 /// Seconds between condemning a content and deleting its blobs, at the least.

@@ -10,16 +10,15 @@ use kheeper_identity::origin::Origin;
 use kheeper_model::Clock;
 use kheeper_store::Store;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::sync::Semaphore;
 
+use crate::bounds::Bounds;
 use crate::config::Network;
+use crate::connections::Connections;
 use crate::prices::PriceList;
 use crate::request::audit_trail::AuditTrail;
 use crate::request::authenticate::TokenCache;
+use crate::request::places::Places;
 use crate::request::revocation::Revocation;
-
-/// Requests in flight at once, over all connections; the next one is told to slow down.
-const REQUESTS_MAX: usize = 512;
 
 /// The running server, shared by all requests.
 pub(crate) struct App {
@@ -32,7 +31,10 @@ pub(crate) struct App {
     pub(crate) tokens: TokenCache,
     pub(crate) revocation: Revocation,
     pub(crate) audit: AuditTrail,
-    pub(crate) requests: Arc<Semaphore>,
+    pub(crate) places: Places,
+    pub(crate) connections: Connections,
+    /// Bytes a second that a body must bring, at the least.
+    pub(crate) body_rate_min: u64,
     pub(crate) metrics: PrometheusHandle,
     behind: Vec<Network>,
 }
@@ -46,6 +48,7 @@ pub(crate) struct AppParts {
     pub(crate) clock: Arc<dyn Clock>,
     /// Networks whose proxies end TLS in front of the server; only these may connect, where there are any.
     pub(crate) behind: Vec<Network>,
+    pub(crate) bounds: Bounds,
 }
 
 impl App {
@@ -67,7 +70,9 @@ impl App {
             prices: parts.prices,
             tokens: TokenCache::default(),
             revocation,
-            requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            places: Places::new(parts.bounds.places),
+            connections: Connections::new(parts.bounds.connections),
+            body_rate_min: parts.bounds.body_rate_min,
             metrics,
             behind: parts.behind,
         }))

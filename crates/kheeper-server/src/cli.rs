@@ -95,6 +95,8 @@ pub(crate) struct ServeArgs {
     /// How to write the log.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
+    #[command(flatten)]
+    pub(crate) bounds: crate::bounds::BoundArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use kheeper_identity::origin::Origin;
 
+use crate::bounds::Bounds;
 use crate::cli::ServeArgs;
 use crate::prices::PriceList;
 
@@ -23,6 +24,7 @@ pub(crate) struct Config {
     pub(crate) drain_timeout: Duration,
     /// How fast stored bytes are verified in the background; none for not at all.
     pub(crate) scrub_bytes_per_sec: Option<NonZeroU64>,
+    pub(crate) bounds: Bounds,
 }
 
 /// Who ends TLS.
@@ -77,6 +79,7 @@ impl Config {
             quota_default_bytes: args.quota_default,
             drain_timeout: Duration::from_secs(args.drain_timeout),
             scrub_bytes_per_sec: NonZeroU64::new(u64::from(args.scrub_rate) << 20),
+            bounds: Bounds::from_args(&args.bounds),
         })
     }
 }

@@ -1,12 +1,14 @@
 //! `kheeper-server`: the object store that hosts back themselves up to.
 //!
-//! HTTP in, then six steps that [`request`] names in order: parse, authenticate, authorize, admit, dispatch, respond.
+//! HTTP in, then six steps that [`request`] names in order: parse, authenticate, admit, authorize, dispatch, respond.
 //! What is at rest is `kheeper-store`'s, what S3 looks like on the wire is `kheeper-s3`'s, and who is calling is
 //! `kheeper-identity`'s; this crate is what joins them. Start reading at `request/handle.rs`.
 
 mod app;
+mod bounds;
 mod cli;
 mod config;
+mod connections;
 mod control;
 mod error;
 mod listen;

@@ -17,11 +17,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
+use crate::connections::{Connection, Connections};
 use crate::request::respond::ResponseBody;
 
-/// Connections open at once; the next one waits in the kernel's queue.
-const CONNECTIONS_MAX: usize = 4096;
-/// From accept (or the end of the last request) to a complete request head.
+/// From the end of the last request to a complete head of the next. The first one has [`Connection::must_end`].
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
 /// How long a peer may read nothing of its answer.
 const WRITE_STALL_DEADLINE: Duration = Duration::from_secs(75);
@@ -45,11 +44,13 @@ pub(crate) async fn serve<S: Service>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     service: Arc<S>,
+    connections: Connections,
     mut drain: watch::Receiver<bool>,
     drain_timeout: Duration,
 ) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let connections = tokio_util::task::TaskTracker::new();
+    // Strangers make room for one another; what this waits for is the descriptors of those that are being closed.
+    let slots = Arc::new(Semaphore::new(connections.bounds().all()));
+    let tasks = tokio_util::task::TaskTracker::new();
     loop {
         let (slot, accepted) = tokio::select! {
             accepted = accept(&listener, &slots) => accepted,
@@ -68,15 +69,19 @@ pub(crate) async fn serve<S: Service>(
             tracing::debug!(%error, "failed to set TCP_NODELAY");
         }
         let (service, tls, drain) = (Arc::clone(&service), tls.clone(), drain.clone());
-        connections.spawn(async move {
-            connection(stream, peer, tls, service, drain).await;
+        let open = connections.open(peer);
+        tasks.spawn(async move {
+            tokio::select! {
+                () = connection(stream, peer, tls, service, &open, drain) => {}
+                () = open.must_end() => tracing::debug!(%peer, "a connection was cut: nobody knows whose it is"),
+            }
             drop(slot);
         });
     }
     drop(listener);
-    connections.close();
-    if tokio::time::timeout(drain_timeout, connections.wait()).await.is_err() {
-        tracing::warn!(left = connections.len(), "requests were still in flight when the drain time was over");
+    tasks.close();
+    if tokio::time::timeout(drain_timeout, tasks.wait()).await.is_err() {
+        tracing::warn!(left = tasks.len(), "requests were still in flight when the drain time was over");
     }
 }
 
@@ -101,26 +106,36 @@ async fn connection<S: Service>(
     peer: SocketAddr,
     tls: Option<TlsAcceptor>,
     service: Arc<S>,
+    open: &Arc<Connection>,
     drain: watch::Receiver<bool>,
 ) {
     let linger = Linger::default();
     let stream = WriteDeadline::new(LingeringClose::new(stream, linger.clone()), WRITE_STALL_DEADLINE);
     match tls {
-        None => http(stream, linger, peer, service, drain).await,
+        None => http(stream, linger, peer, service, open, drain).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => http(stream, linger, peer, service, drain).await,
+            Ok(Ok(stream)) => http(stream, linger, peer, service, open, drain).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
         },
     }
 }
 
-async fn http<S: Service, I>(io: I, linger: Linger, peer: SocketAddr, service: Arc<S>, mut drain: watch::Receiver<bool>)
-where
+async fn http<S: Service, I>(
+    io: I,
+    linger: Linger,
+    peer: SocketAddr,
+    service: Arc<S>,
+    open: &Arc<Connection>,
+    mut drain: watch::Receiver<bool>,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let answer = service_fn(move |request| {
+    let open = Arc::clone(open);
+    let answer = service_fn(move |mut request: Request<Incoming>| {
         let (service, linger) = (Arc::clone(&service), linger.clone());
+        open.asked();
+        request.extensions_mut().insert(Arc::clone(&open));
         async move {
             let answer = service.answer(request, peer).await;
             // `Connection: close` says that something of the request was not read.

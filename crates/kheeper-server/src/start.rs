@@ -27,7 +27,8 @@ pub(crate) struct ConfigError(anyhow::Error);
 /// Serves until SIGTERM or SIGINT, then lets requests in flight finish.
 pub(crate) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     start_log(args.log_format);
-    let config = Config::from_args(args).map_err(ConfigError)?;
+    let mut config = Config::from_args(args).map_err(ConfigError)?;
+    config.bounds.fit_descriptors();
     become_owner(&config.data_dir).map_err(ConfigError)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("kheeper-server").build()?;
     runtime.block_on(run(config))?;
@@ -84,6 +85,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
             Tls::BehindProxy(networks) => networks,
             _ => Vec::new(),
         },
+        bounds: config.bounds,
     })
     .await?;
     operator::listen(&config.data_dir, Arc::new(Performer::new(store.clone(), clock, app.origins.clone())))?;
@@ -95,7 +97,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
         tracing::warn!(%error, "failed to tell systemd that the server is ready");
     }
     tokio::spawn(drain_on_signal(drain));
-    listen::serve(listener, acceptor, Handler::new(&app), draining, config.drain_timeout).await;
+    listen::serve(listener, acceptor, Handler::new(&app), app.connections.clone(), draining, config.drain_timeout)
+        .await;
     drop(app);
     store.close().await;
     tracing::info!("stopped");

@@ -10,7 +10,9 @@ use kheeper_store::CallerSubject;
 
 use super::problem::ProblemResponse;
 use crate::app::App;
+use crate::request::admit::admit;
 use crate::request::authenticate::{Identity, authenticate_afresh};
+use crate::request::places::{Demand, Place};
 
 /// What is known of a call outside of its handler: from where, and by whom once that was found out.
 #[derive(Debug, Clone)]
@@ -32,8 +34,11 @@ impl CallSeen {
     }
 }
 
-/// An authenticated caller.
-pub(crate) struct Caller(pub(crate) Identity);
+/// An authenticated caller, with a place for the request.
+pub(crate) struct Caller {
+    pub(crate) identity: Identity,
+    _place: Place,
+}
 
 impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = ProblemResponse;
@@ -41,11 +46,19 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ProblemResponse> {
         let seen = parts.extensions.get::<CallSeen>().cloned();
         let from = seen.as_ref().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |seen| seen.from);
-        let identity = authenticate_afresh(app, &parts.headers, from).await?;
+        let mut identity = authenticate_afresh(app, &parts.headers, from).await?;
         if let Some(seen) = seen {
             let _ = seen.identity.set(identity.clone());
         }
-        Ok(Self(identity))
+        let caller = identity.store_caller().subject;
+        let demand = Demand { is_list: false, body_bytes: 0 };
+        let place = admit(app, &caller, demand, parts)
+            .await
+            .map_err(|error| ProblemResponse::new(error.status(), "slow-down", error.message))?;
+        if place.was_waited_for() {
+            identity = authenticate_afresh(app, &parts.headers, from).await?;
+        }
+        Ok(Self { identity, _place: place })
     }
 }
 
@@ -53,7 +66,7 @@ impl Caller {
     /// The caller as an owner of `org` who may change things; 403 for everyone else, whether the org exists or not.
     pub(crate) fn owner_of(&self, org: &OrgName) -> Result<&UserId, ProblemResponse> {
         let user = self.user()?;
-        match &self.0.record.subject {
+        match &self.identity.record.subject {
             CallerSubject::User { owns, .. } if owns.contains(org) => Ok(user),
             _ => Err(ProblemResponse::denied(format!("only an owner of {org} may do this"))),
         }
@@ -62,7 +75,7 @@ impl Caller {
     /// The caller as somebody who may look at how `org` is doing: an owner or an auditor.
     pub(crate) fn viewer_of(&self, org: &OrgName) -> Result<(), ProblemResponse> {
         self.user()?;
-        match &self.0.record.subject {
+        match &self.identity.record.subject {
             CallerSubject::User { owns, audits, .. } if owns.contains(org) || audits.contains(org) => Ok(()),
             _ => Err(ProblemResponse::denied(format!("only owners and auditors of {org} may see this"))),
         }
@@ -70,10 +83,10 @@ impl Caller {
 
     /// The caller as a person who may change things.
     pub(crate) fn user(&self) -> Result<&UserId, ProblemResponse> {
-        if self.0.scope.is_some() {
+        if self.identity.scope.is_some() {
             return Err(ProblemResponse::denied("this token is for reading objects only"));
         }
-        match &self.0.record.subject {
+        match &self.identity.record.subject {
             CallerSubject::User { id, .. } => Ok(id),
             CallerSubject::Host { .. } => {
                 Err(ProblemResponse::denied("hosts may not do this; use an owner's context (--context NAME)"))
@@ -84,10 +97,10 @@ impl Caller {
     /// The orgs the caller may look at: those they own or audit, or the host's own. 403 for a narrowed token: it is not for
     /// whole orgs.
     pub(crate) fn orgs(&self) -> Result<Vec<OrgName>, ProblemResponse> {
-        if self.0.scope.is_some() {
+        if self.identity.scope.is_some() {
             return Err(ProblemResponse::denied("this token is for reading objects only"));
         }
-        Ok(match &self.0.record.subject {
+        Ok(match &self.identity.record.subject {
             CallerSubject::User { owns, audits, .. } => owns.iter().chain(audits).cloned().collect(),
             CallerSubject::Host { namespace, .. } => vec![namespace.org.clone()],
         })
@@ -95,17 +108,17 @@ impl Caller {
 
     /// Whether the caller may look at this host: it is the host, or an owner of its org; and the token is not for others.
     pub(crate) fn may_see(&self, host: &Namespace) -> Result<(), ProblemResponse> {
-        let sees = match &self.0.record.subject {
+        let sees = match &self.identity.record.subject {
             CallerSubject::User { owns, audits, .. } => owns.contains(&host.org) || audits.contains(&host.org),
             CallerSubject::Host { namespace, .. } => namespace == host,
         };
-        let admits = self.0.scope.as_ref().is_none_or(|scope| scope.admits(host));
+        let admits = self.identity.scope.as_ref().is_none_or(|scope| scope.admits(host));
         if sees && admits { Ok(()) } else { Err(ProblemResponse::denied(format!("{host} is not yours to see"))) }
     }
 
     /// Whether the caller may learn what this host stores: whoever may see it, but for auditors.
     pub(crate) fn may_list(&self, host: &Namespace) -> Result<(), ProblemResponse> {
-        match &self.0.record.subject {
+        match &self.identity.record.subject {
             CallerSubject::User { owns, .. } if !owns.contains(&host.org) => {
                 Err(ProblemResponse::denied(format!("the objects of {host} are not yours to list")))
             }
@@ -115,7 +128,7 @@ impl Caller {
 
     /// The caller's own namespace, if the caller is a host.
     pub(crate) fn own_namespace(&self) -> Option<&Namespace> {
-        match &self.0.record.subject {
+        match &self.identity.record.subject {
             CallerSubject::Host { namespace, .. } => Some(namespace),
             CallerSubject::User { .. } => None,
         }

@@ -22,7 +22,7 @@ pub(crate) async fn create(
     let Json(GrantCreate { org, host, to, secs }) = body?;
     caller.owner_of(&org)?;
     let of = Namespace { org, host };
-    let grant = app.store.create_grant(&caller.0.store_caller(), &of, &to, secs).await?;
+    let grant = app.store.create_grant(&caller.identity.store_caller(), &of, &to, secs).await?;
     app.tokens.forget_all();
     Ok((StatusCode::CREATED, Json(grant)))
 }
@@ -73,7 +73,7 @@ pub(crate) async fn delete(
 ) -> Result<Json<GrantRecord>, ProblemResponse> {
     let Path((org, id)) = path?;
     caller.owner_of(&org)?;
-    let grant = app.store.delete_grant(&caller.0.store_caller(), &org, &id).await?;
+    let grant = app.store.delete_grant(&caller.identity.store_caller(), &org, &id).await?;
     app.tokens.forget_all();
     Ok(Json(grant))
 }

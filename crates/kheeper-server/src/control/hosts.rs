@@ -38,7 +38,7 @@ pub(crate) async fn create(
             (HostCredential::JoinToken(token), Some(shown))
         }
     };
-    let host = app.store.create_host(&caller.0.store_caller(), &namespace, credential).await?;
+    let host = app.store.create_host(&caller.identity.store_caller(), &namespace, credential).await?;
     Ok((StatusCode::CREATED, Json(invitation(host, token))))
 }
 
@@ -119,7 +119,7 @@ pub(crate) async fn act(
 ) -> Result<Response, ProblemResponse> {
     let Path((org, host, action)) = path?;
     let namespace = Namespace { org, host };
-    let by = caller.0.store_caller();
+    let by = caller.identity.store_caller();
     // Resuming is the host's own act: run on the machine, it says that somebody looked at it.
     if action == "resume" && caller.own_namespace() == Some(&namespace) {
         let host = app.store.resume_host(&by, &namespace).await?;
@@ -155,7 +155,7 @@ pub(crate) async fn set(
     let namespace = Namespace { org, host };
     caller.owner_of(&namespace.org)?;
     let Json(settings) = body?;
-    Ok(Json(app.store.set_host(&caller.0.store_caller(), &namespace, settings).await?))
+    Ok(Json(app.store.set_host(&caller.identity.store_caller(), &namespace, settings).await?))
 }
 
 #[derive(Deserialize)]
@@ -182,5 +182,5 @@ pub(crate) async fn delete(
             return Err(ProblemResponse::bad_request("name-mismatch", detail));
         }
     };
-    Ok(Json(app.store.delete_host(&caller.0.store_caller(), &namespace, with_backups).await?))
+    Ok(Json(app.store.delete_host(&caller.identity.store_caller(), &namespace, with_backups).await?))
 }

@@ -34,7 +34,7 @@ pub(crate) async fn revoke(
 ) -> Result<Json<KeyRecord>, ProblemResponse> {
     let Path(key_id) = path?;
     caller.user()?;
-    let key = app.store.revoke_own_key(&caller.0.store_caller(), &key_id).await?;
+    let key = app.store.revoke_own_key(&caller.identity.store_caller(), &key_id).await?;
     app.tokens.forget_all();
     Ok(Json(key))
 }
@@ -49,7 +49,7 @@ pub(crate) async fn add(
     let Json(KeyAdd { public_key_pem }) = body?;
     let key = parse_public_key(&public_key_pem)?;
     let key = NewKey { key_id: key.key_id(), public_key: *key.as_bytes() };
-    Ok(Json(app.store.add_host_key(&caller.0.store_caller(), &namespace, key).await?))
+    Ok(Json(app.store.add_host_key(&caller.identity.store_caller(), &namespace, key).await?))
 }
 
 pub(crate) async fn retire(
@@ -60,7 +60,7 @@ pub(crate) async fn retire(
 ) -> Result<Json<HostRecord>, ProblemResponse> {
     let namespace = own(&caller, path)?;
     let Json(KeysRetire { secs }) = body?;
-    let host = app.store.retire_host_keys(&caller.0.store_caller(), &namespace, secs).await?;
+    let host = app.store.retire_host_keys(&caller.identity.store_caller(), &namespace, secs).await?;
     app.tokens.forget_all();
     Ok(Json(host))
 }
@@ -69,7 +69,7 @@ pub(crate) async fn retire(
 fn own(caller: &Caller, path: HostPath) -> Result<Namespace, ProblemResponse> {
     let Path((org, host)) = path?;
     let namespace = Namespace { org, host };
-    if caller.own_namespace() == Some(&namespace) && caller.0.scope.is_none() {
+    if caller.own_namespace() == Some(&namespace) && caller.identity.scope.is_none() {
         Ok(namespace)
     } else {
         Err(ProblemResponse::denied("a host changes its own keys, and nobody else does"))

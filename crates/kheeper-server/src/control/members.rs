@@ -33,7 +33,7 @@ pub(crate) async fn put(
     let Path((org, user)) = path?;
     caller.owner_of(&org)?;
     let Json(MemberPut { role }) = body?;
-    let members = app.store.put_member(Some(&caller.0.store_caller()), &org, &user, role).await?;
+    let members = app.store.put_member(Some(&caller.identity.store_caller()), &org, &user, role).await?;
     app.tokens.forget_all();
     Ok(Json(members))
 }
@@ -45,7 +45,7 @@ pub(crate) async fn remove(
 ) -> Members {
     let Path((org, user)) = path?;
     caller.owner_of(&org)?;
-    let members = app.store.remove_member(&caller.0.store_caller(), &org, &user).await?;
+    let members = app.store.remove_member(&caller.identity.store_caller(), &org, &user).await?;
     app.tokens.forget_all();
     Ok(Json(members))
 }

@@ -19,7 +19,7 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<OrgRecord>), ProblemResponse> {
     caller.user()?;
     let Json(OrgCreate { name }) = body?;
-    let org = app.store.create_org(&caller.0.store_caller(), name).await?;
+    let org = app.store.create_org(&caller.identity.store_caller(), name).await?;
     app.tokens.forget_all();
     Ok((StatusCode::CREATED, Json(org)))
 }

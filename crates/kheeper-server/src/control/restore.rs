@@ -34,7 +34,7 @@ pub(crate) async fn restore(
     let page = if dry_run {
         app.store.plan_restore(&namespace, &prefix, target, after).await?
     } else {
-        app.store.restore(&caller.0.store_caller(), &namespace, &prefix, target, after).await?
+        app.store.restore(&caller.identity.store_caller(), &namespace, &prefix, target, after).await?
     };
     Ok(Json(page))
 }

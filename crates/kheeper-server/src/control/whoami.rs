@@ -18,8 +18,8 @@ pub(crate) async fn whoami(State(app): State<Arc<App>>, caller: Caller) -> Resul
         Some(own) => grants::of_host(&app, own).await?,
         None => Vec::new(),
     };
-    let Caller(identity) = caller;
-    let subject = match identity.record.subject {
+    let record = caller.identity.record;
+    let subject = match record.subject {
         CallerSubject::Host { id, namespace: Namespace { org, host }, state, .. } => {
             Subject::Host { id, org, host, state }
         }
@@ -27,7 +27,7 @@ pub(crate) async fn whoami(State(app): State<Arc<App>>, caller: Caller) -> Resul
     };
     Ok(Json(Whoami {
         subject,
-        key_id: identity.record.key_id,
+        key_id: record.key_id,
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
         server_time: app.clock.now(),
         grants,

@@ -15,7 +15,9 @@ use kheeper_s3::body::kheeper_trailer::{self, ProxyTrailers};
 use kheeper_s3::body::verify::{Compute, PayloadVerifier};
 use kheeper_s3::{OperationKind, S3Error, S3ErrorCode};
 use kheeper_store::{Integrity, PutWriter};
+use tokio::time::Instant;
 
+use super::pace::Pace;
 use super::traffic::Meter;
 use crate::error::store_error;
 
@@ -27,12 +29,14 @@ pub(crate) struct RequestBody {
     incoming: Incoming,
     trailers: Option<HeaderMap>,
     ended: bool,
+    pace: Pace,
 }
 
 impl RequestBody {
-    pub(crate) fn new(incoming: Incoming) -> Self {
+    /// One of which at least `bytes_per_sec_min` must come, where that is not 0.
+    pub(crate) fn new(incoming: Incoming, bytes_per_sec_min: u64) -> Self {
         let ended = incoming.is_end_stream();
-        Self { incoming, trailers: None, ended }
+        Self { incoming, trailers: None, ended, pace: Pace::new(bytes_per_sec_min) }
     }
 
     /// Whether it was read to its end. If not, the connection cannot be used again.
@@ -43,6 +47,7 @@ impl RequestBody {
     /// The next bytes, none at the end. The first call is what answers `Expect: 100-continue`.
     async fn next(&mut self) -> Result<Option<Bytes>, S3Error> {
         loop {
+            let began = Instant::now();
             let frame = match tokio::time::timeout(STALL_DEADLINE, self.incoming.frame()).await {
                 Ok(frame) => frame,
                 Err(_) => return Err(S3Error::new(S3ErrorCode::RequestTimeout)),
@@ -53,6 +58,11 @@ impl RequestBody {
                     return Ok(None);
                 }
                 Some(Ok(frame)) => match frame.into_data() {
+                    Ok(bytes) if !self.pace.goes_on(began.elapsed(), bytes.len()) => {
+                        metrics::counter!("kheeper_refused_total", "reason" => "body-rate").increment(1);
+                        tracing::debug!(bytes = bytes.len(), "a body comes too slowly");
+                        return Err(S3Error::new(S3ErrorCode::RequestTimeout));
+                    }
                     Ok(bytes) if bytes.is_empty() => {}
                     Ok(bytes) => return Ok(Some(bytes)),
                     Err(frame) => self.trailers = frame.into_trailers().ok(),

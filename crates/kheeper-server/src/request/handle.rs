@@ -1,4 +1,4 @@
-//! One request, start to end: parse, authenticate, authorize, admit, dispatch, respond.
+//! One request, start to end: parse, authenticate, admit, authorize, dispatch, respond.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use kheeper_model::AttemptId;
 use kheeper_s3::{Operation, S3Error, as_of};
 use tower::ServiceExt as _;
 
-use super::admit::admit;
+use super::admit::{admit, check_length, demand};
 use super::audit_events as audit;
 use super::authenticate::{Identity, authenticate};
 use super::authorize::{authorize, class_name, explain, grant_for};
@@ -60,7 +60,7 @@ impl Service for Handler {
 async fn s3(app: &Arc<App>, request: Request<Incoming>, peer: SocketAddr) -> Response<ResponseBody> {
     let request_id = AttemptId::random().to_string();
     let (head, incoming) = request.into_parts();
-    let mut body = RequestBody::new(incoming);
+    let mut body = RequestBody::new(incoming, app.body_rate_min);
     let from = app.address_of(peer.ip(), &head.headers);
     let mut response = match object(app, &head, &mut body, from).await {
         Ok(response) => response,
@@ -76,7 +76,8 @@ async fn s3(app: &Arc<App>, request: Request<Incoming>, peer: SocketAddr) -> Res
     response
 }
 
-/// The six steps. Who is calling is settled before anything that was wrong with the request is told.
+/// The six steps. Who is calling is settled before anything that was wrong with the request is told, and once more if they
+/// had to wait; what they may do is judged when their turn has come.
 async fn object(
     app: &Arc<App>,
     head: &Parts,
@@ -84,20 +85,27 @@ async fn object(
     from: IpAddr,
 ) -> Result<Response<ResponseBody>, S3Error> {
     let parsed = Operation::parse(&head.method, head.uri.path(), head.uri.query(), &head.headers);
-    let identity = match authenticate(app, &head.headers, from).await {
-        Ok(identity) => identity,
-        Err(refusal) => {
-            audit::refused(app, &refusal, from, &head.method, head.uri.path());
-            return Err(refusal.into());
-        }
-    };
+    let mut identity = known(app, head, from).await?;
+    let caller = identity.store_caller().subject;
+    let place = admit(app, &caller, demand(parsed.as_ref().ok(), &head.headers), head).await?;
+    if place.was_waited_for() {
+        identity = known(app, head, from).await?;
+    }
     let answered = allowed(app, &identity, parsed, head, body).await;
     if let Err(error) = &answered
         && error.status() == StatusCode::FORBIDDEN
     {
         audit::denied(app, &identity, &head.method, head.uri.path());
     }
-    answered
+    Ok(answered?.map(|body| Holding::until_sent(body, place)))
+}
+
+/// Who is calling; a refusal is written down.
+async fn known(app: &Arc<App>, head: &Parts, from: IpAddr) -> Result<Identity, S3Error> {
+    authenticate(app, &head.headers, from).await.map_err(|refusal| {
+        audit::refused(app, &refusal, from, &head.method, head.uri.path());
+        refusal.into()
+    })
 }
 
 /// What is left once it is known who is calling.
@@ -112,7 +120,7 @@ async fn allowed(
     let operation = parsed.map_err(|error| explain(identity, head.uri.path(), now, error))?;
     let access = authorize(&app.store, identity, &operation, now, as_of::parse(&head.headers)?)?;
     let grant = grant_for(identity, &operation).cloned();
-    let permit = admit(&app.requests, &operation, &head.headers)?;
+    check_length(&operation, &head.headers)?;
     let (name, class) = (operation.name(), operation.class());
     let meter = Meter::new(app.store.clone(), class);
     let answered = dispatch(Call::new(app, identity, head, body, meter)?, access, operation).await;
@@ -127,7 +135,7 @@ async fn allowed(
         respond::set_grant(&mut response, &grant, now);
         audit::lent(app, identity, &grant, name, head.uri.path());
     }
-    Ok(response.map(|body| Holding::until_sent(body, permit)))
+    Ok(response)
 }
 
 async fn call_control(

@@ -1,4 +1,4 @@
-//! One request, step by step: parse, authenticate, authorize, admit, dispatch, respond.
+//! One request, step by step: parse, authenticate, admit, authorize, dispatch, respond.
 
 pub(crate) mod admit;
 mod audit_events;
@@ -8,6 +8,8 @@ pub(crate) mod authorize;
 pub(crate) mod body;
 pub(crate) mod dispatch;
 pub(crate) mod handle;
+pub(crate) mod pace;
+pub(crate) mod places;
 pub(crate) mod respond;
 pub(crate) mod revocation;
 pub(crate) mod traffic;

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::TcpStream;
 
+use kheeper_e2e::http::Body;
 use kheeper_e2e::{World, digest, http};
 
 #[test]
@@ -56,4 +57,31 @@ fn what_is_no_http_ends_the_connection_and_nothing_else() {
         assert_eq!(door.get(&host.path("a")).expect(200).body, b"a");
         drop(silent);
     }
+}
+
+#[test]
+fn documents_made_to_cost_much_cost_nothing() {
+    let mut world = World::start();
+    let host = world.host("web-01");
+    let door = world.direct(&host.cli);
+    let before = world.server.running().memory_peak_bytes();
+    let entities: String =
+        (1..9).map(|n| format!("<!ENTITY l{n} \"{}\">", format!("&l{};", n - 1).repeat(10))).collect();
+    let laughs =
+        format!("<!DOCTYPE d [<!ENTITY l0 \"lol\">{entities}]><Delete><Object><Key>&l8;</Key></Object></Delete>");
+    let attributes: String = (0..80_000).map(|n| format!(" a{n}=\"\"")).collect();
+    let many = format!("<Delete{attributes}><Object><Key>web-01/a</Key></Object></Delete>");
+    door.post("/myorg?delete", &laughs).expect_error(400, "MalformedXML");
+    let answer = door.post("/myorg?delete", &many);
+    assert!(answer.status == 200 || answer.code() == "MalformedXML", "{answer}");
+    // A length that says it all is refused before the body; one that is not said, once two mebibytes have come.
+    let declared = door.request("POST", "/myorg?delete").header("Content-Length", &(1_u64 << 30).to_string());
+    declared.send(door.address).expect_error(400, "EntityTooLarge");
+    let chunks = vec![vec![b' '; 64 * 1024]; 64];
+    let endless = door.request("POST", "/myorg?delete").framed(Body::Chunked { chunks, trailers: Vec::new() });
+    let answer = endless.send(door.address);
+    assert_eq!(answer.status, 400, "{answer}");
+    let after = world.server.running().memory_peak_bytes();
+    println!("peak memory before and after: {before}, {after} bytes");
+    assert!(after < before + (64 << 20), "{before} {after}");
 }

@@ -17,6 +17,7 @@ mod listing;
 mod matrix;
 mod members;
 mod multipart;
+mod neighbours;
 mod objects;
 mod revocation;
 mod rotation;

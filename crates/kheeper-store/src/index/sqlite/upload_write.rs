@@ -1,6 +1,6 @@
 //! Multipart uploads: create, part, complete, abort.
 
-use kheeper_model::limits::{OBJECT_BYTES_MAX, PART_BYTES_MIN};
+use kheeper_model::limits::{OBJECT_BYTES_MAX, OPEN_UPLOADS_MAX, PART_BYTES_MIN};
 use kheeper_model::{
     AttemptId, Checksum, ChecksumAlgorithm, ChecksumKind, ContentId, Crc64Nvme, ETag, Md5Digest, NamespaceId,
     ObjectHeaders, ObjectKey,
@@ -42,6 +42,7 @@ impl Batch<'_> {
         if let Some(answer) = self.earlier_answer(writer.namespace_no, &create.attempt, fingerprint)? {
             return Ok(answer);
         }
+        self.check_open_uploads(writer.namespace_no)?;
         let id = content_bytes(&create.upload);
         let inserted = self
             .connection
@@ -69,6 +70,19 @@ impl Batch<'_> {
         let answer = Answer::Upload(create.upload.to_string());
         self.keep_answer(writer.namespace_no, &create.attempt, fingerprint, &answer)?;
         Ok(Outcome::Upload(create.upload))
+    }
+
+    /// One namespace must not fill the index with uploads that it never completes.
+    fn check_open_uploads(&self, namespace_no: i64) -> Result<(), ChangeError> {
+        let as_many = self
+            .connection
+            .prepare_cached("SELECT 1 FROM upload WHERE namespace_no = ?1 AND completed_at IS NULL LIMIT 1 OFFSET ?2")?
+            .exists(params![namespace_no, int(OPEN_UPLOADS_MAX as u64 - 1)])?;
+        if as_many {
+            let why = format!("{OPEN_UPLOADS_MAX} uploads of one namespace are not complete");
+            return Err(StoreError::Busy(why.into()).into());
+        }
+        Ok(())
     }
 
     pub(super) fn put_part(&mut self, put: PutPart) -> Result<Outcome, ChangeError> {

@@ -1,6 +1,7 @@
 //! Multipart uploads.
 
 use bytes::Bytes;
+use kheeper_model::limits::OPEN_UPLOADS_MAX;
 use kheeper_model::{AttemptId, ContentId, ObjectHeaders};
 use kheeper_store::{
     CompletePart, CompleteRequest, NewPart, NewUpload, Precondition, StoreError, UploadEntry, UploadQuery, Written,
@@ -208,4 +209,30 @@ async fn parts_and_uploads_are_listed_in_pages() {
         ("web-01/e".to_owned(), Some(uploads[4].1)),
     ];
     assert_eq!(listed, expected);
+}
+
+#[tokio::test]
+async fn uploads_that_are_never_completed_are_bounded_for_each_namespace() {
+    let fixture = fixture().await;
+    let (flood, quiet) = (fixture.host("web-01", 9).await, fixture.host("web-02", 8).await);
+    let try_create = |host: &Host, name: &str| {
+        let (store, key) = (host.store.clone(), key(name));
+        let headers = ObjectHeaders::new();
+        async move { store.create_upload(NewUpload { key, attempt: AttemptId::random(), headers, checksum: None }).await }
+    };
+    // Fewer at a time than may wait for the index.
+    for hundreds in 0..OPEN_UPLOADS_MAX / 500 {
+        let mut created = tokio::task::JoinSet::new();
+        for number in 0..500 {
+            created.spawn(try_create(&flood, &format!("web-01/{hundreds}/{number}")));
+        }
+        assert!(created.join_all().await.iter().all(Result::is_ok));
+    }
+    assert!(matches!(try_create(&flood, "web-01/more").await, Err(StoreError::Busy(_))));
+    create(&quiet, "web-02/a").await;
+    let query = UploadQuery { prefix: String::new(), delimiter: None, after_key: None, after_upload: None, max: 1 };
+    let page = flood.store.list_uploads(query).await.unwrap();
+    let Some(UploadEntry::Upload(first)) = page.entries.into_iter().next() else { panic!("there are uploads") };
+    flood.store.abort_upload(&first.key, &first.id).await.unwrap();
+    create(&flood, "web-01/more").await;
 }

@@ -16,6 +16,8 @@ use operations::{Needs, Row};
 
 /// A user that is not there.
 const NO_USER: &str = "usr_00000000000000000000000000000000";
+/// So often it is the id of a key, which nobody has.
+const NO_KEY: &str = "A";
 
 /// What a run came to, for the line it ends with.
 #[derive(Default)]
@@ -130,7 +132,8 @@ fn a_route_has_the_methods_of_its_document_and_no_others() {
             .replace("{org}", "myorg")
             .replace("{host}", "web-01")
             .replace("{action}", "resume")
-            .replace("{user}", NO_USER);
+            .replace("{user}", NO_USER)
+            .replace("{key_id}", &NO_KEY.repeat(43));
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
             let answer = door.request(method, &path).send(door.address);
             let listed = methods.get(method.to_ascii_lowercase()).is_some();
@@ -186,7 +189,8 @@ impl routes::Call {
             .replace("{org}", aim.bucket)
             .replace("{host}", host)
             .replace("{id}", grant)
-            .replace("{user}", NO_USER);
+            .replace("{user}", NO_USER)
+            .replace("{key_id}", &NO_KEY.repeat(43));
         let request = aim.door.request(self.method, &(path + &self.query.replace("{org}", aim.bucket)));
         match self.body {
             "" => request,

@@ -25,6 +25,8 @@ pub(super) enum Needs {
     Owner,
     /// To be its owner, or the host itself.
     OwnerOrItself,
+    /// To be the host.
+    Itself,
 }
 
 /// One call.
@@ -55,12 +57,16 @@ pub(super) fn allowed(caller: Caller, needs: Needs, target: Target) -> bool {
         Needs::SeeHost => auditor || reads,
         Needs::ListHost => reads,
         Needs::Owner => owner && caller.is_in_the_org_of(target),
+        Needs::Itself => itself,
         Needs::OwnerOrItself => itself || (owner && caller.is_in_the_org_of(target)),
     }
 }
 
 /// A key that is nobody's.
 const JOIN: &str = r#"{"secret":"nothing","public_key_pem":"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"}"#;
+
+/// The same key, for a host to add to its own.
+const ADD_KEY: &str = r#"{"public_key_pem":"-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n"}"#;
 
 /// What a row says beside the route: query, body, what it needs, what it comes to.
 type Row = (&'static str, &'static str, Needs, &'static [u16]);
@@ -91,6 +97,10 @@ fn row(method: &str, path: &str) -> Row {
             ("", r#"{"org":"{org}","host":"{host}","to":"no-such","secs":60}"#, Needs::Owner, &[404])
         }
         ("DELETE", "/grants/{org}/{id}") => ("", "", Needs::Owner, &[200, 404]),
+        ("GET", "/keys") => ("", "", Needs::Whole, &[200]),
+        ("POST", "/keys/{key_id}/revoke") => ("", "", Needs::Person, &[404]),
+        ("POST", "/hosts/{org}/{host}/keys") => ("", ADD_KEY, Needs::Itself, &[200, 409]),
+        ("POST", "/hosts/{org}/{host}/keys/retire") => ("", r#"{"secs":86400}"#, Needs::Itself, &[200]),
         ("POST", "/join") => ("", JOIN, Needs::Nothing, &[403]),
         _ => panic!("{method} {path} has no row: say who may call it"),
     }
