@@ -123,6 +123,10 @@ pub(crate) fn store_error(error: &StoreError) -> S3Error {
             tracing::error!("a write was refused: the disk is full");
             Code::XKheeperStorageFull
         }
+        StoreError::ShareExceeded => {
+            tracing::error!("a write was refused: {error}");
+            return S3Error::new(Code::XKheeperStorageFull).with_message(format!("{error}."));
+        }
         StoreError::QuotaExceeded => Code::QuotaExceeded,
         StoreError::Unavailable(why) => {
             tracing::error!(%why, "the store is unavailable");

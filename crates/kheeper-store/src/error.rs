@@ -145,6 +145,11 @@ pub enum StoreError {
     /// Too little free space to accept new bytes.
     #[error("the disk is full")]
     StorageFull,
+    /// Less than a fifth of the disk is free, and the namespace holds more than its share of it.
+    #[error(
+        "less than a fifth of the store's disk is free, and this host holds more than its share: the rest is for the others"
+    )]
+    ShareExceeded,
     /// The namespace's quota is used up.
     #[error("the namespace's quota is used up")]
     QuotaExceeded,

@@ -75,6 +75,21 @@ impl HostStore {
     }
 }
 
+impl HostStore {
+    /// Leaves the last fifth of the disk to those who hold less than their share of it, so that one flood does not stop
+    /// everybody's backups. Who is alone on the disk has all of it.
+    async fn check_share(&self, bytes: u64) -> Result<(), StoreError> {
+        let shared = &self.store.shared;
+        let space = shared.admission.report().await?;
+        if !space.is_scarce() {
+            return Ok(());
+        }
+        let share = shared.index.share(&self.namespace_id).await?;
+        let fair_bytes = space.total_bytes / share.namespaces.max(1);
+        if share.stored_bytes.saturating_add(bytes) > fair_bytes { Err(StoreError::ShareExceeded) } else { Ok(()) }
+    }
+}
+
 impl PutWriter {
     pub(crate) async fn begin(host: &HostStore, target: Target, length: Option<u64>) -> Result<Self, StoreError> {
         // What can never be committed must not be written first, again and again, by every retry.
@@ -101,6 +116,7 @@ impl PutWriter {
         if let Some(length) = length.filter(|_| !stays_small) {
             host.check_quota_left(length).await?;
         }
+        host.check_share(length.unwrap_or(0)).await?;
         if matches!(writer.target, Target::Part(_)) || !stays_small {
             writer.open_blob().await?;
         }

@@ -31,6 +31,11 @@ impl SpaceReport {
     pub fn is_full(&self) -> bool {
         self.free_bytes.saturating_sub(self.admitted_bytes) < self.reserve_bytes
     }
+
+    /// Whether less than a fifth is free, which is for the namespaces that hold less than their share.
+    pub fn is_scarce(&self) -> bool {
+        self.free_bytes.saturating_sub(self.admitted_bytes) < self.total_bytes / 5
+    }
 }
 
 /// Bytes to keep free: 1 GiB or 2 %, whichever is more, and at most a tenth of the file system.

@@ -30,7 +30,7 @@ pub use change_upkeep::{Lease, LeaseName, SweepChange, TrafficDelta, UsageChange
 pub use content::{ContentBody, Manifest, Segment};
 pub(crate) use read::successor;
 pub use read::{
-    BlobRefPage, ContentOwner, ContentPage, ContentRow, Ledger, LedgerAudit, ListPlan, NamespaceAudit, Range,
+    BlobRefPage, ContentOwner, ContentPage, ContentRow, Ledger, LedgerAudit, ListPlan, NamespaceAudit, Range, Share,
     SweepState, VersionQuery,
 };
 
@@ -111,6 +111,8 @@ pub trait Index: Send + Sync + 'static {
 
     /// Bytes that a namespace may still store by its quota; none without one.
     async fn quota_left(&self, namespace: &NamespaceId) -> Result<Option<u64>, StoreError>;
+    /// What a namespace stores, and among how many namespaces the disk is shared.
+    async fn share(&self, namespace: &NamespaceId) -> Result<Share, StoreError>;
     /// What sweep must know before it removes anything.
     async fn sweep_state(&self) -> Result<SweepState, StoreError>;
     /// Contents, by id, after `after`: the first ones that were condemned before `condemned_before`, or all.

@@ -93,6 +93,15 @@ impl Ledger {
     }
 }
 
+/// A namespace's share of the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share {
+    /// Bytes it stores: current, hidden and uploading.
+    pub stored_bytes: u64,
+    /// Among how many namespaces the disk is shared, this one included.
+    pub namespaces: u64,
+}
+
 /// What sweep must know first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SweepState {

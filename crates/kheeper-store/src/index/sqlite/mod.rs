@@ -53,8 +53,8 @@ use self::object_read::ListError;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    BlobRefPage, Change, ContentBody, ContentOwner, ContentPage, Index, LedgerAudit, ListPlan, Outcome, SweepState,
-    VersionQuery,
+    BlobRefPage, Change, ContentBody, ContentOwner, ContentPage, Index, LedgerAudit, ListPlan, Outcome, Share,
+    SweepState, VersionQuery,
 };
 use crate::as_of::AsOf;
 use crate::blob::BlobName;
@@ -257,6 +257,11 @@ impl Index for SqliteIndex {
     async fn quota_left(&self, namespace: &NamespaceId) -> Result<Option<u64>, StoreError> {
         let (namespace, defaults) = (namespace.clone(), self.defaults);
         self.readers.read(move |connection| usage_read::quota_left(connection, &namespace, defaults)).await
+    }
+
+    async fn share(&self, namespace: &NamespaceId) -> Result<Share, StoreError> {
+        let namespace = namespace.clone();
+        self.readers.read(move |connection| usage_read::share(connection, &namespace)).await
     }
 
     async fn sweep_state(&self) -> Result<SweepState, StoreError> {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::authorize::quota;
 use super::rows::{RowExt as _, uint};
-use crate::index::Ledger;
+use crate::index::{Ledger, Share};
 use crate::options::NamespaceDefaults;
 use crate::usage::{Month, Traffic};
 
@@ -47,6 +47,23 @@ pub(super) fn quota_left(
         None => Ok(None),
         Some(quota) => Ok(Some(uint(quota - ledger(connection, namespace_no)?.stored_bytes()))),
     }
+}
+
+/// What a namespace stores, and among how many the disk is shared.
+pub(super) fn share(connection: &Connection, namespace: &NamespaceId) -> rusqlite::Result<Share> {
+    let namespaces = connection
+        .prepare_cached("SELECT count(*) FROM namespace WHERE released_at IS NULL")?
+        .query_row([], |row| row.get(0))
+        .map(uint)?;
+    let namespace_no: Option<i64> = connection
+        .prepare_cached("SELECT namespace_no FROM namespace WHERE namespace_id = ?1")?
+        .query_row([namespace.as_str()], |row| row.get(0))
+        .optional()?;
+    let stored_bytes = match namespace_no {
+        Some(namespace_no) => uint(ledger(connection, namespace_no)?.stored_bytes()),
+        None => 0,
+    };
+    Ok(Share { stored_bytes, namespaces })
 }
 
 pub(super) fn read_ledger(row: &Row<'_>, first: usize) -> rusqlite::Result<Ledger> {

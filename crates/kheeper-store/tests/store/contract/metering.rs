@@ -1,9 +1,9 @@
 //! Usage: byte-seconds, traffic, quota, and the ledger's agreement with the rows.
 
 use kheeper_model::api::Quota;
-use kheeper_store::{Month, StoreError, Traffic};
+use kheeper_store::{Month, NewObject, Space, SpaceProbe, StoreError, Traffic};
 
-use crate::fixture::{Fixture, fixture, payload};
+use crate::fixture::{Fixture, NOON, fixture, fixture_with, new_object, payload};
 
 async fn usage(fixture: &Fixture) -> kheeper_model::api::UsageRecord {
     fixture.store.usage(&"myorg".parse().unwrap(), None, None).await.unwrap().remove(0)
@@ -79,4 +79,39 @@ async fn a_quota_counts_hidden_bytes_too_and_refuses_only_new_ones() {
     fixture.set_quota(Quota::None).await;
     host.put("web-01/b", b"x").await.unwrap();
     fixture.assert_clean().await;
+}
+
+/// A disk of 100,000 bytes with so many free.
+struct SmallDisk {
+    free_bytes: u64,
+}
+
+impl SpaceProbe for SmallDisk {
+    fn space(&self, _: &std::path::Path) -> std::io::Result<Space> {
+        Ok(Space { total_bytes: 100_000, free_bytes: self.free_bytes })
+    }
+}
+
+#[tokio::test]
+async fn the_last_fifth_of_the_disk_is_for_those_who_hold_less_than_their_share() {
+    for (free_bytes, is_scarce) in [(60_000, false), (19_000, true)] {
+        let fixture = fixture_with(|options| options.space = std::sync::Arc::new(SmallDisk { free_bytes })).await;
+        let greedy = fixture.host("web-01", 9).await;
+        greedy.put("web-01/a", &payload(4000)).await.unwrap();
+        // Alone, it has all of the disk; among fifty the share is 2,000 bytes.
+        greedy.put("web-01/b", &payload(1000)).await.unwrap();
+        let modest = fixture.host("web-02", 10).await;
+        for number in 3..=50 {
+            fixture.host(&format!("web-{number:02}"), 10 + number).await;
+        }
+        let more = greedy.put("web-01/c", b"x").await;
+        assert_eq!(matches!(more, Err(StoreError::ShareExceeded)), is_scarce, "{more:?}");
+        modest.put("web-02/a", &payload(1000)).await.unwrap();
+        modest.put("web-02/b", &payload(900)).await.unwrap();
+        let with_length = NewObject { length: Some(200), ..new_object("web-02/c", NOON) };
+        let more = modest.put_new(with_length, &payload(200)).await;
+        assert_eq!(matches!(more, Err(StoreError::ShareExceeded)), is_scarce, "{more:?}");
+        greedy.delete("web-01/a").await;
+        fixture.assert_clean().await;
+    }
 }
