@@ -46,6 +46,13 @@ impl FileSystem {
         run("mount", &["-o", &format!("remount,{options}"), text(&self.at)]);
     }
 
+    /// With `size` bytes from now on, if that much holds what is there.
+    pub fn try_resize(&self, size: u64) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,size={size}"), text(&self.at)]);
+        command::run(mount, wait::secs(60)).status.success()
+    }
+
     fn mount(&self) {
         if let Some(image) = &self.image {
             run("mount", &["-o", "loop", text(image), text(&self.at)]);

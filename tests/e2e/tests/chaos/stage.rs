@@ -211,10 +211,12 @@ fn journalled(site: &Site, archive_command: &str) -> String {
 impl Disk {
     /// Leaves `bytes_left` bytes on it.
     pub(crate) fn fill(&self, bytes_left: u64) {
-        let stat = rustix::fs::statvfs(&self.at).expect("it is mounted");
-        let used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize;
-        // It becomes smaller, which takes no memory. A page more, should somebody write meanwhile.
-        self.mounted.remount(&format!("size={}", used + bytes_left + 4096));
+        // It becomes smaller, which takes no memory; again when somebody wrote meanwhile.
+        wait::until("the disk to be full", secs(10), || {
+            let stat = rustix::fs::statvfs(&self.at).expect("it is mounted");
+            let used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize;
+            self.mounted.try_resize(used + bytes_left + 4096).then_some(())
+        });
     }
 
     /// Gives back what [`Disk::fill`] took.
