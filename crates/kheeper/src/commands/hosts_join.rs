@@ -9,9 +9,10 @@ use std::io::{self, Read as _};
 use anyhow::Context as _;
 use clap::Args;
 use kheeper_identity::context::Replace;
-use kheeper_identity::{Identity, IdentitySubject, JoinToken, MachineId, ServerTrust};
-use kheeper_model::Namespace;
+use kheeper_identity::{Identity, IdentitySubject, JoinToken, MachineId, Origin, ServerTrust};
 use kheeper_model::api::{HostState, JoinRequest, Joined};
+use kheeper_model::limits::CLOCK_SKEW_SECS_MAX;
+use kheeper_model::{Clock as _, Namespace, SystemClock};
 
 use super::auth_login::new_context;
 use crate::cli::GlobalArgs;
@@ -42,6 +43,7 @@ pub(crate) async fn run(args: HostsJoinArgs, global: &GlobalArgs) -> anyhow::Res
     context.check_free(if args.replace { Replace::Yes } else { Replace::No })?;
     output::say(format_args!("joining {origin} as {namespace}"));
     let client = ControlClient::anonymous(origin.clone(), &ServerTrust::choose(global.ca_file.clone(), pin), global)?;
+    check_clock(&client, &origin).await?;
     let pending = context.pending_key(&hex::encode(&secret.sha256()[..8]))?;
     let public_key = *pending.key().public_key();
     let request = JoinRequest { secret: secret.reveal(), public_key_pem: public_key.to_spki_pem() };
@@ -69,6 +71,18 @@ pub(crate) async fn run(args: HostsJoinArgs, global: &GlobalArgs) -> anyhow::Res
         Format::Table => output::print(&format!("{}/{}", joined.org, joined.host))?,
     }
     Ok(ExitCode::Success)
+}
+
+/// Before the token is used: a machine whose clock is off could join, and then nothing that it signs would be believed.
+async fn check_clock(client: &ControlClient, origin: &Origin) -> Result<(), ControlError> {
+    // Anyone may read it, and like every answer it says when it was given.
+    let server_time = client.get::<serde_json::Value>("/openapi.json").await?.server_time;
+    let ahead_secs = SystemClock.now().as_secs() - server_time.as_secs();
+    let secs = ahead_secs.unsigned_abs();
+    if secs <= CLOCK_SKEW_SECS_MAX {
+        return Ok(());
+    }
+    Err(ControlError::ClockOff { origin: origin.clone(), secs, ahead: ahead_secs > 0 })
 }
 
 fn say_what_is_next(joined: &Joined, dir: &std::path::Path) {

@@ -3,6 +3,7 @@
 mod env;
 mod hosts;
 mod identity;
+mod join;
 mod start;
 mod usage;
 mod users;
