@@ -112,6 +112,7 @@ impl App {
 
     /// Brings the metrics of what the store does by itself up to date.
     pub(crate) async fn note_upkeep(&self) {
+        metrics::gauge!("kheeper_sweep_refused").set(f64::from(u8::from(self.store.sweep_refusal().is_some())));
         let Ok(scrub) = self.store.scrub_status().await else { return };
         metrics::counter!("kheeper_scrub_verified_bytes_total").absolute(scrub.verified_bytes_total);
         metrics::gauge!("kheeper_scrub_damaged_objects").set(scrub.damaged_objects() as f64);

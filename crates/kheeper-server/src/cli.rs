@@ -41,6 +41,10 @@ pub(crate) enum Command {
     Sweep {
         #[command(flatten)]
         operator: OperatorArgs,
+        /// Remove files that no row names though there are as many as that: only after a refusal said so, and only if the
+        /// index is the one that belongs to them.
+        #[arg(long, value_name = "COUNT", default_value_t = 0)]
+        accept_orphans: u64,
     },
     /// Read every byte that is stored and name what is damaged. Removes nothing. The server does this by itself, slowly.
     Scrub {

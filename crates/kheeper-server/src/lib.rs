@@ -42,7 +42,7 @@ pub fn run() -> ExitCode {
         Command::Keys(command) => operator_commands::keys(command),
         Command::Audit(command) => operator_commands::audit(command),
         Command::Fsck { operator, read_data } => operator_commands::fsck(&operator, read_data),
-        Command::Sweep { operator } => operator_commands::sweep(&operator),
+        Command::Sweep { operator, accept_orphans } => operator_commands::sweep(&operator, accept_orphans),
         Command::Scrub { operator, status: false } => scrub_command::scrub(&operator),
         Command::Scrub { operator, status: true } => scrub_command::status(&operator),
         Command::Snapshot => operator_commands::not_built("snapshot", "stop the server and copy its data directory"),

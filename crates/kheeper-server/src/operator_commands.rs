@@ -200,8 +200,8 @@ pub(crate) fn fsck(operator: &OperatorArgs, read_data: bool) -> anyhow::Result<E
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DAMAGED) })
 }
 
-pub(crate) fn sweep(operator: &OperatorArgs) -> anyhow::Result<ExitCode> {
-    let Reply::Swept(report) = ask(operator, Request::Sweep)? else { return unexpected() };
+pub(crate) fn sweep(operator: &OperatorArgs, accept_orphans: u64) -> anyhow::Result<ExitCode> {
+    let Reply::Swept(report) = ask(operator, Request::Sweep { accept_orphans })? else { return unexpected() };
     if operator.json {
         print_json(&report)?;
     } else {

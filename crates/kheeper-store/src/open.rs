@@ -73,6 +73,7 @@ fn open_directory(options: &StoreOptions) -> Result<Shared, OpenError> {
         holder,
         shards: directory::ShardChoice::default(),
         scrubbing: tokio::sync::Mutex::default(),
+        sweep_refusal: Mutex::default(),
         scrubbed_bytes: AtomicU64::default(),
         upkeep: Mutex::default(),
         lock: Mutex::new(Some(lock)),

@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) shards: ShardChoice,
     /// Held while something is read to see whether it is what was written: two at once would only be in each other's way.
     pub(crate) scrubbing: tokio::sync::Mutex<()>,
+    /// Why the last sweep removed nothing, if it did not.
+    pub(crate) sweep_refusal: Mutex<Option<String>>,
     /// Bytes that this process has verified.
     pub(crate) scrubbed_bytes: AtomicU64,
     pub(crate) upkeep: Mutex<Vec<JoinHandle<()>>>,

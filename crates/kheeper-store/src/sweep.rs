@@ -4,6 +4,8 @@
 //! names. A commit and sweep must write the same row, so one of the two loses and yields. A day later the blobs go, and
 //! then their rows. A crash anywhere leaves a step to repeat.
 
+use std::sync::PoisonError;
+
 use kheeper_model::Timestamp;
 use kheeper_model::id::day_number;
 use kheeper_model::limits::CONDEMNED_SECS_MIN;
@@ -23,8 +25,8 @@ const ROWS_PER_PAGE: usize = 500;
 const LEASE_SECS: u64 = 60;
 /// When more blobs than one for this many objects suddenly have no row, rather the index is wrong than the blobs.
 const ORPHANS_ONE_IN: u64 = 100;
-/// Orphans that are never suspicious, however few objects there are: what a crash under load leaves behind.
-const ORPHANS_UNSUSPICIOUS: u64 = 2048;
+/// Orphans that are never suspicious, however few objects there are: what a crash leaves behind.
+const ORPHANS_UNSUSPICIOUS: u64 = 64;
 
 /// What a sweep did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -49,7 +51,10 @@ pub struct SweepReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Orphans {
     /// It does: now and then, since it reads the names of all blobs.
-    Search,
+    Search {
+        /// As many as this are no reason to stop.
+        accepted: u64,
+    },
     /// Only rows say what goes.
     Leave,
 }
@@ -59,11 +64,31 @@ impl Store {
     ///
     /// Refuses, and says why in the report, when the clock cannot be trusted or too many blobs seem to be orphans.
     pub async fn sweep(&self) -> Result<SweepReport, StoreError> {
-        self.sweep_for(Orphans::Search).await
+        self.sweep_for(Orphans::Search { accepted: 0 }).await
+    }
+
+    /// Sweeps, though as many as `orphans` blobs have no row: an operator has looked, and says that this is right.
+    pub async fn sweep_accepting(&self, orphans: u64) -> Result<SweepReport, StoreError> {
+        self.sweep_for(Orphans::Search { accepted: orphans }).await
+    }
+
+    /// Why the last sweep removed nothing or stopped, if it did.
+    pub fn sweep_refusal(&self) -> Option<String> {
+        self.shared.sweep_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sweeps, with or without looking for orphans, which reads the names of all blobs.
     pub(crate) async fn sweep_for(&self, orphans: Orphans) -> Result<SweepReport, StoreError> {
+        let swept = self.try_sweep(orphans).await;
+        let refusal = match &swept {
+            Ok(report) => report.refused.clone(),
+            Err(error) => Some(error.to_string()),
+        };
+        *self.shared.sweep_refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+        swept
+    }
+
+    async fn try_sweep(&self, orphans: Orphans) -> Result<SweepReport, StoreError> {
         let mut report = SweepReport::default();
         let state = self.shared.index.sweep_state().await?;
         if let Some(reason) = distrust(&state) {
@@ -75,6 +100,26 @@ impl Store {
             report.refused = Some("another process is sweeping".to_owned());
             return Ok(report);
         };
+        // Whatever is odd stops it before anything is removed, not half way.
+        let orphans = match orphans {
+            Orphans::Leave => Vec::new(),
+            Orphans::Search { accepted } => {
+                if let Some(reason) = self.contradiction().await? {
+                    tracing::error!(reason, "sweep removes nothing");
+                    report.refused = Some(reason);
+                    return Ok(report);
+                }
+                let found = self.find_orphans(state.now.minus_secs(CONDEMNED_SECS_MIN)).await?;
+                if found.len() as u64 > accepted
+                    && let Some(reason) = suspicion(found.len() as u64, state.objects)
+                {
+                    tracing::error!(reason, "sweep removes nothing");
+                    report.refused = Some(reason);
+                    return Ok(report);
+                }
+                found
+            }
+        };
         report.closed_rows = self.repeat(lease, SweepChange::CloseNamespaces).await?;
         report.purged_versions = self.repeat(lease, SweepChange::PurgeVersions).await?;
         report.expired_uploads = self.repeat(lease, SweepChange::ExpireUploads).await?;
@@ -82,8 +127,8 @@ impl Store {
         let old = state.now.minus_secs(CONDEMNED_SECS_MIN);
         self.delete_condemned_contents(lease, old, &mut report).await?;
         self.delete_condemned_blobs(lease, old, &mut report).await?;
-        if orphans == Orphans::Search {
-            self.condemn_orphans(lease, &state, old, &mut report).await?;
+        for names in orphans.chunks(ROWS_PER_PAGE) {
+            report.condemned_blobs += self.swept(SweepChange::CondemnBlobs(lease, names.to_vec())).await?;
         }
         Ok(report)
     }
@@ -170,16 +215,16 @@ impl Store {
         }
     }
 
-    /// Condemns blobs that were last written before `old` and that no row names.
+    /// The first thing in the index that cannot be, if there is any: what is named by an index that is damaged is not known.
+    async fn contradiction(&self) -> Result<Option<String>, StoreError> {
+        let wrong = self.shared.index.integrity().await?;
+        Ok(wrong.into_iter().next().map(|what| format!("the index fails its check ({what}): see kheeper-server fsck")))
+    }
+
+    /// Blobs that were last written before `old` and that no row names.
     ///
     /// All days are looked through: a part lies on the day its upload was created.
-    async fn condemn_orphans(
-        &self,
-        lease: Lease,
-        state: &SweepState,
-        old: Timestamp,
-        report: &mut SweepReport,
-    ) -> Result<(), StoreError> {
+    async fn find_orphans(&self, old: Timestamp) -> Result<Vec<BlobName>, StoreError> {
         let mut orphans = Vec::new();
         let last_day = day_number(old);
         for day in self.shared.blobs.days().await?.into_iter().filter(|day| *day <= last_day) {
@@ -190,17 +235,7 @@ impl Store {
             let candidates = blobs.iter().filter(|blob| blob.modified < old).map(|blob| blob.name);
             orphans.extend(self.orphans_of(candidates.collect()).await?);
         }
-        let suspicious = ORPHANS_UNSUSPICIOUS.max(state.objects / ORPHANS_ONE_IN);
-        if orphans.len() as u64 > suspicious {
-            let reason = format!("{} blobs have no row: check the index before anything is removed", orphans.len());
-            tracing::error!(reason, "sweep condemns no blob");
-            report.refused = Some(reason);
-            return Ok(());
-        }
-        for names in orphans.chunks(ROWS_PER_PAGE) {
-            report.condemned_blobs += self.swept(SweepChange::CondemnBlobs(lease, names.to_vec())).await?;
-        }
-        Ok(())
+        Ok(orphans)
     }
 
     /// Which of these blobs no row names.
@@ -225,6 +260,17 @@ fn distrust(state: &SweepState) -> Option<String> {
     (now < hold_until).then(|| format!("the clock jumped ahead, and is not trusted until {hold_until}"))
 }
 
+/// Why so many orphans are rather a wrong index than right to remove: one that was put back from an older copy does not name
+/// what was written since.
+fn suspicion(orphans: u64, objects: u64) -> Option<String> {
+    (orphans > ORPHANS_UNSUSPICIOUS.max(objects / ORPHANS_ONE_IN)).then(|| {
+        format!(
+            "{orphans} blobs have no row, and there are {objects} objects: is this the index that belongs to them, or an \
+             older copy? If they may go: kheeper-server sweep --accept-orphans {orphans}"
+        )
+    })
+}
+
 /// Bytes that blobs take on the disk.
 pub(crate) fn disk_bytes(blobs: &[ListedBlob]) -> u64 {
     blobs.iter().map(|blob| blob.disk_bytes).sum()
@@ -233,6 +279,14 @@ pub(crate) fn disk_bytes(blobs: &[ListedBlob]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_than_one_in_a_hundred_and_more_than_a_few_are_suspicious() {
+        assert_eq!(suspicion(64, 10), None);
+        assert!(suspicion(65, 10).is_some_and(|why| why.contains("--accept-orphans 65")));
+        assert_eq!(suspicion(1000, 100_000), None);
+        assert!(suspicion(1001, 100_000).is_some());
+    }
 
     #[test]
     fn nothing_is_purged_when_the_clock_is_more_than_an_hour_off() {

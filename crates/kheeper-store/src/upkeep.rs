@@ -34,7 +34,8 @@ pub(crate) async fn run(shared: Weak<Shared>) {
         }
         if swept.elapsed() >= SWEEP_EVERY {
             swept = Instant::now();
-            let orphans = if sweeps.is_multiple_of(SWEEPS_PER_SEARCH) { Orphans::Search } else { Orphans::Leave };
+            let orphans =
+                if sweeps.is_multiple_of(SWEEPS_PER_SEARCH) { Orphans::Search { accepted: 0 } } else { Orphans::Leave };
             sweeps += 1;
             match store.sweep_for(orphans).await {
                 Ok(report) => tracing::info!(?report, "swept"),

@@ -45,7 +45,7 @@ pub(crate) enum Request {
     /// Check the store.
     Fsck { read_data: bool },
     /// Remove what nothing refers to.
-    Sweep,
+    Sweep { accept_orphans: u64 },
     /// Verify every byte that is stored, now.
     Scrub,
     /// How far the background's scrub has come.

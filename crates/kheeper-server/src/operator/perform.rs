@@ -67,7 +67,7 @@ impl Performer {
             Request::Fsck { read_data } => Reply::Fsck(self.store.fsck(FsckOptions { read_data }).await?),
             Request::Scrub => Reply::Scrubbed(self.store.scrub().await?),
             Request::ScrubStatus => Reply::ScrubStatus(self.store.scrub_status().await?),
-            Request::Sweep => Reply::Swept(self.store.sweep().await?),
+            Request::Sweep { accept_orphans } => Reply::Swept(self.store.sweep_accepting(accept_orphans).await?),
         })
     }
 

@@ -137,6 +137,8 @@ pub trait Index: Send + Sync + 'static {
     async fn owners(&self, contents: BTreeSet<ContentId>) -> Result<Vec<ContentOwner>, StoreError>;
     /// How far scrub has come.
     async fn scrub_state(&self) -> Result<ScrubState, StoreError>;
+    /// What in the index cannot be, in words: pages that are damaged, rows that contradict one another.
+    async fn integrity(&self) -> Result<Vec<String>, StoreError>;
     /// Stored bytes and objects, recomputed from the rows, beside what the ledger says; one consistent view.
     async fn audit(&self) -> Result<LedgerAudit, StoreError>;
 

@@ -32,6 +32,28 @@ pub(super) fn audit(connection: &mut Connection) -> rusqlite::Result<LedgerAudit
     Ok(LedgerAudit { namespaces: audited, contradictions: contradictions(&view)? })
 }
 
+/// What in the index cannot be: pages that are damaged, windows that cannot be read, rows that contradict one another.
+pub(super) fn integrity(connection: &mut Connection) -> rusqlite::Result<Vec<String>> {
+    let view = connection.transaction()?;
+    let mut wrong: Vec<String> = view
+        .prepare("PRAGMA quick_check(1)")?
+        .query_map([], |row| row.get(0))?
+        .filter(|line| line.as_deref() != Ok("ok"))
+        .collect::<rusqlite::Result<_>>()?;
+    if wrong.is_empty() {
+        wrong = contradictions(&view)?;
+    }
+    Ok(wrong)
+}
+
+/// Namespaces whose window nobody can tell, and versions whose time is none.
+const UNREADABLE_WINDOWS: &str = "
+    SELECT 'the retention window of namespace ' || namespace_no || ' cannot be read' FROM retention
+    WHERE typeof(secs) <> 'integer' OR secs < 0 OR typeof(replaced_at) NOT IN ('integer', 'null')
+    UNION ALL
+    SELECT 'when a version of ' || CAST(key AS TEXT) || ' may be purged cannot be read' FROM version
+    WHERE typeof(purge_after) NOT IN ('integer', 'null')";
+
 fn recompute(view: &Connection) -> rusqlite::Result<BTreeMap<i64, Ledger>> {
     let mut ledgers: BTreeMap<i64, Ledger> = BTreeMap::new();
     for (sql, kind) in [
@@ -93,7 +115,8 @@ const CONTRADICTIONS: [&str; 6] = [
 ];
 
 fn contradictions(view: &Connection) -> rusqlite::Result<Vec<String>> {
-    let mut found = Vec::new();
+    let mut found: Vec<String> =
+        view.prepare(UNREADABLE_WINDOWS)?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     for sql in CONTRADICTIONS {
         let mut statement = view.prepare(sql)?;
         for text in statement.query_map(params![NAMED_MAX], |row| row.get::<_, String>(0))? {

@@ -321,6 +321,10 @@ impl Index for SqliteIndex {
         self.readers.read(scrub_read::state).await
     }
 
+    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+        self.readers.read(audit::integrity).await
+    }
+
     async fn audit(&self) -> Result<LedgerAudit, StoreError> {
         self.readers.read(audit::audit).await
     }

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 
-use kheeper_model::{AttemptId, ObjectHeaders};
+use kheeper_model::{AttemptId, ObjectHeaders, Timestamp};
 use kheeper_store::{
-    DeleteHost, FsckOptions, HostCredential, NewJoinToken, NewPart, NewUpload, StoreError, SweepReport,
+    CompletePart, CompleteRequest, CopyRequest, DeleteHost, FsckOptions, HostCredential, NewJoinToken, NewPart,
+    NewUpload, Precondition, StoreError, SweepReport,
 };
 
-use crate::fixture::{Fixture, Host, fixture, integrity, key, namespace, payload};
+use crate::fixture::{Fixture, Host, fixture, integrity, key, namespace, new_object, payload};
 
 const HOUR: u64 = 3600;
 
@@ -111,6 +112,10 @@ async fn a_window_that_cannot_be_read_keeps_what_is_hidden() {
     index.execute("UPDATE retention SET secs = 'soon'", []).unwrap();
     host.delete("web-01/a").await;
     pass_hours(&fixture, 30 * 24).await;
+    let refused = fixture.store.sweep().await.unwrap();
+    assert!(refused.refused.is_some() && refused.purged_versions == 0, "{refused:?}");
+    // Nor later, when it can be read again: what was hidden under it never got a time.
+    index.execute("UPDATE retention SET secs = 3600", []).unwrap();
     assert_eq!(sweep(&fixture).await.purged_versions, 0);
 }
 
@@ -256,4 +261,161 @@ async fn fsck_names_each_blob_that_is_missing_cut_off_or_damaged() {
         }
     }
     assert_eq!(read, 1);
+}
+
+#[tokio::test]
+async fn an_index_that_was_put_back_from_an_older_copy_costs_no_blob_until_the_operator_says_so() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    host.put("web-01/kept", &payload(5_000)).await.unwrap();
+    drop(host);
+    let fixture = fixture.reopen().await;
+    let Fixture { directory, clock, store, owner } = fixture;
+    store.close().await;
+    let (index, older) = (directory.path().join("index.db"), directory.path().join("blobs/older"));
+    fs::copy(&index, &older).unwrap();
+    let fixture = Fixture {
+        store: kheeper_store::Store::open(crate::fixture::options(&directory, &clock)).await.unwrap(),
+        directory,
+        clock,
+        owner,
+    };
+    let id = fixture.store.host(&namespace("web-01")).await.unwrap().unwrap().id;
+    let host = fixture.joined_host("web-01", id, crate::fixture::new_key(9).key_id).await;
+    for n in 0..70 {
+        host.put(&format!("web-01/{n}"), &payload(5_000 + n)).await.unwrap();
+    }
+    drop(host);
+    let Fixture { directory, clock, store, owner } = fixture;
+    store.close().await;
+    fs::rename(&older, &index).unwrap();
+    let store = kheeper_store::Store::open(crate::fixture::options(&directory, &clock)).await.unwrap();
+    let fixture = Fixture { directory, clock, store, owner };
+    blob_files(&fixture).iter().for_each(|blob| set_modified(blob, fixture.store.now().to_system_time()));
+    pass_hours(&fixture, 50).await;
+    let why = fixture.store.sweep().await.unwrap().refused.unwrap();
+    assert!(why.contains("--accept-orphans 70"), "{why}");
+    assert_eq!(fixture.store.sweep_refusal(), Some(why));
+    assert!(fixture.store.sweep_accepting(69).await.unwrap().refused.is_some());
+    assert_eq!(blob_files(&fixture).len(), 71);
+    let report = fixture.store.sweep_accepting(70).await.unwrap();
+    assert_eq!((report.condemned_blobs, report.refused), (70, None));
+    assert_eq!(fixture.store.sweep_refusal(), None);
+}
+
+#[tokio::test]
+async fn an_index_that_fails_its_check_costs_nothing() {
+    let fixture = fixture().await;
+    let host = with_retention(&fixture, HOUR).await;
+    host.put("web-01/a", &payload(5_000)).await.unwrap();
+    host.delete("web-01/a").await;
+    pass_hours(&fixture, 2).await;
+    drop(host);
+    let fixture = fixture.reopen().await;
+    let index = rusqlite::Connection::open(fixture.directory.path().join("index.db")).unwrap();
+    for (hurt, mend) in [
+        ("UPDATE content SET refs = refs + 1", "UPDATE content SET refs = refs - 1"),
+        (
+            "UPDATE retention SET secs = 'soon' WHERE secs = 3600",
+            "UPDATE retention SET secs = 3600 WHERE secs = 'soon'",
+        ),
+    ] {
+        index.execute(hurt, []).unwrap();
+        let report = fixture.store.sweep().await.unwrap();
+        assert!(report.refused.is_some_and(|why| why.contains("fsck")), "{hurt}");
+        assert_eq!(report.purged_versions, 0, "{hurt}");
+        index.execute(mend, []).unwrap();
+    }
+    pass_hours(&fixture, 26).await;
+    assert_eq!(sweep(&fixture).await.purged_versions, 1);
+}
+
+/// Whatever order they come in: a key that was answered is there, whole, and its blob is not swept away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sweep_takes_no_blob_from_under_puts_copies_and_completes() {
+    let fixture = fixture().await;
+    let host = with_retention(&fixture, 0).await;
+    let writers: Vec<_> = (0..3_usize)
+        .map(|writer| {
+            let (host, store) = (host.clone(), fixture.store.clone());
+            tokio::spawn(async move {
+                let mut last: std::collections::BTreeMap<String, Vec<u8>> = std::collections::BTreeMap::new();
+                for turn in 0..30 {
+                    let bytes = payload(5_000 + 100 * turn + writer);
+                    let name = format!("web-01/{writer}/{}", turn % 3);
+                    let written = match turn % 3 {
+                        0 => host.put_new(new_object(&name, store.now()), &bytes).await.map(drop),
+                        1 => upload(&host, &name, &bytes).await,
+                        _ => copy(&host, &format!("web-01/{writer}/0"), &name, store.now()).await,
+                    };
+                    match written {
+                        Ok(()) if turn % 3 == 2 => drop(last.insert(name, last[&format!("web-01/{writer}/0")].clone())),
+                        Ok(()) => drop(last.insert(name, bytes)),
+                        // Sweep was first: the blob was taken for one that a crash left. It yields, and what was there stays.
+                        Err(error) => assert!(
+                            matches!(
+                                error,
+                                StoreError::Unavailable(_) | StoreError::NoSuchKey | StoreError::NoSuchUpload
+                            ),
+                            "{error}"
+                        ),
+                    }
+                    for (name, bytes) in &last {
+                        assert!(host.read(name).await.unwrap() == *bytes, "{name} at turn {turn}");
+                    }
+                }
+                last.len()
+            })
+        })
+        .collect();
+    let mut swept = 0;
+    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
+        pass_hours(&fixture, 13).await;
+        let report = fixture.store.sweep().await.unwrap();
+        swept += report.deleted_contents;
+    }
+    for writer in writers {
+        assert!(writer.await.unwrap() > 0);
+    }
+    pass_hours(&fixture, 26).await;
+    sweep(&fixture).await;
+    pass_hours(&fixture, 26).await;
+    swept += sweep(&fixture).await.deleted_contents;
+    assert!(swept > 0, "it had something to remove");
+    fixture.assert_clean().await;
+}
+
+async fn upload(host: &Host, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    let new = NewUpload { key: key(name), attempt: AttemptId::random(), headers: ObjectHeaders::new(), checksum: None };
+    let upload = host.store.create_upload(new).await?;
+    let length = Some(bytes.len() as u64);
+    let part = NewPart { key: key(name), upload, number: 1, attempt: AttemptId::random(), length };
+    let mut writer = host.store.begin_part(part).await?;
+    writer.write(bytes.to_vec().into()).await?;
+    writer.commit(integrity(bytes)).await?;
+    let parts = host.store.list_parts(&key(name), &upload, 0, 10).await?.parts;
+    let request = CompleteRequest {
+        key: key(name),
+        upload,
+        parts: vec![CompletePart { number: 1, etag: parts[0].etag.clone(), checksums: Vec::new() }],
+        attempt: AttemptId::random(),
+        object_bytes: None,
+        checksum: None,
+        checksum_kind: None,
+        precondition: Precondition::NONE,
+    };
+    host.store.complete_upload(request).await.map(drop)
+}
+
+async fn copy(host: &Host, from: &str, to: &str, began: Timestamp) -> Result<(), StoreError> {
+    let request = CopyRequest {
+        key: key(to),
+        attempt: AttemptId::random(),
+        began,
+        source: host.store.reader().head(&key(from)).await?,
+        headers: None,
+        checksum: None,
+        precondition: Precondition::NONE,
+    };
+    host.store.copy(request).await.map(drop)
 }
