@@ -2,6 +2,7 @@
 //!
 //! `KHEEPER_SEED` replays a run of [`random`], `KHEEPER_CHAOS_SECONDS` makes it longer.
 
+mod absence;
 mod clock;
 mod hurt;
 mod partition;
