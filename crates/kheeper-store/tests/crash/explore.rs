@@ -182,7 +182,6 @@ fn every_operation_stopped_at_every_step_leaves_what_was_acknowledged_and_nothin
             (Kind::PutPart, Step::SyncDirectory),
             (Kind::PutOnNewDay, Step::CreateDirectory),
             (Kind::PutOnNewDay, Step::SyncDirectory),
-            (Kind::Sweep, Step::Remove),
             (Kind::Start, Step::CreateDirectory),
         ] {
             assert!(run.tally.stopped.contains_key(&(kind, step)), "{kind:?} was never stopped at a {step:?}");
