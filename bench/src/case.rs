@@ -17,11 +17,15 @@ pub(crate) struct Case {
 }
 
 /// In the order of the tables.
-pub(crate) const CASES: [Case; 6] = [
+pub(crate) const CASES: [Case; 10] = [
     Case { bytes: 4 * KIB, parallel: 1 },
     Case { bytes: 4 * KIB, parallel: 16 },
+    Case { bytes: 4 * KIB, parallel: 64 },
     Case { bytes: MIB, parallel: 1 },
     Case { bytes: MIB, parallel: 16 },
+    Case { bytes: MIB, parallel: 64 },
+    Case { bytes: 16 * MIB, parallel: 1 },
+    Case { bytes: 16 * MIB, parallel: 16 },
     Case { bytes: 64 * MIB, parallel: 1 },
     Case { bytes: 64 * MIB, parallel: 16 },
 ];

@@ -4,7 +4,8 @@
 //! `bench/run` builds everything and starts this. Absolute figures do not carry to another machine; the ratios roughly
 //! do, so those are what the tables end with. What each figure means is in `docs/benchmarks.md`.
 //!
-//! [`clients`] and [`walg`] measure real clients instead of our own one, [`auth`] what authorization costs.
+//! [`clients`] and [`walg`] measure real clients instead of our own one, [`auth`] what authorization costs, [`verify`] what it costs that
+//! nothing is sent unverified.
 //!
 //! [`sides`] starts what is measured, [`load`] is the client, [`rounds`] takes turns and collects; [`syncs`] and
 //! [`memory`] are passes of their own, since looking that closely would disturb the clock; [`report`] prints.
@@ -19,10 +20,12 @@ mod memory;
 mod payload;
 mod peer;
 mod process_stat;
+mod raw_disk;
 mod report;
 mod rounds;
 mod sides;
 mod syncs;
+mod verify;
 mod walg;
 
 use std::path::PathBuf;
@@ -75,6 +78,8 @@ enum Real {
     Clients(clients::Programs),
     /// What authorization adds to a request, holds in memory, and suffers from bad tokens.
     Auth,
+    /// GETs with and without verifying what is read: of a program with failpoints.
+    Verify,
     /// `wal-g backup-push` through the proxy, beside the same wal-g writing into a folder.
     Walg,
 }
@@ -111,6 +116,10 @@ fn main() -> anyhow::Result<()> {
         Some(Real::Auth) => {
             return auth::report(&auth::measure(&runtime, rounds, budget)?);
         }
+        Some(Real::Verify) => {
+            report::verification(&verify::measure(&runtime, rounds, budget)?);
+            return Ok(());
+        }
         Some(Real::Walg) => {
             report::pushes(&walg::measure(args.database_mib, rounds)?);
             return Ok(());
@@ -121,6 +130,7 @@ fn main() -> anyhow::Result<()> {
     report::throughput(&cases, &measured);
     report::latency(&cases, &measured);
     report::cpu(&cases, &measured);
+    report::raw_disk(&measured.disk);
     report::noise(&measured);
     if args.only.is_some() {
         return Ok(());

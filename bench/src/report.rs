@@ -8,9 +8,11 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use crate::case::{Case, MIB, Verb};
 use crate::clients::{Load, Pair};
 use crate::memory::Held;
+use crate::raw_disk::DiskRates;
 use crate::rounds::{Measured, Sample};
 use crate::sides::SideName;
 use crate::syncs::SyncCount;
+use crate::verify;
 use crate::walg::{Push, Pushed};
 
 const SIDES: [SideName; 3] = [SideName::Direct, SideName::Proxy, SideName::Peer];
@@ -122,6 +124,34 @@ pub(crate) fn cpu(cases: &[Case], measured: &Measured) {
         }
     }
     print("Processor time, user and kernel", &table);
+}
+
+/// What the disk itself can keep.
+pub(crate) fn raw_disk(rates: &[DiskRates]) {
+    let of = |figure: fn(&DiskRates) -> f64| Spread::shown(Spread::of(rates.iter().map(figure)), 0);
+    println!(
+        "\nThe disk itself, one writer: {} appends of 4 KiB to one file a second, each synced; {} new files of 1 MiB a second, \
+         each synced with its directory.",
+        of(|rates| rates.appends_per_sec),
+        of(|rates| rates.files_per_sec)
+    );
+}
+
+/// What verifying costs.
+pub(crate) fn verification(costs: &[verify::Cost]) {
+    let mut table = table(&["GET", "verified, MiB/s", "not verified, MiB/s", "verified/not"]);
+    for cost in costs {
+        let shown = |figures: &[f64], decimals| Spread::shown(Spread::of(figures.iter().copied()), decimals);
+        let ratios: Vec<f64> =
+            cost.verified.iter().zip(&cost.unverified).map(|(with, without)| with / without).collect();
+        table.add_row(vec![
+            cost.case.to_string(),
+            shown(&cost.verified, 0),
+            shown(&cost.unverified, 0),
+            shown(&ratios, 3),
+        ]);
+    }
+    print("GET with and without verifying each chunk, asked directly: median (min-max) of the rounds", &table);
 }
 
 /// How much of the machine somebody else used meanwhile.

@@ -10,6 +10,7 @@ use crate::case::{Case, Verb};
 use crate::load::{self, Budget, Done};
 use crate::peer::PeerKind;
 use crate::process_stat::{cpu_secs, machine_cpu_secs};
+use crate::raw_disk::{self, DiskRates};
 use crate::sides::{Side, SideName, Sides};
 
 /// One measurement.
@@ -35,6 +36,8 @@ pub(crate) struct Sample {
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
     samples: BTreeMap<(Case, Verb, SideName), Vec<Sample>>,
+    /// What the disk itself could do, a figure a round.
+    pub(crate) disk: Vec<DiskRates>,
 }
 
 impl Measured {
@@ -59,6 +62,7 @@ pub(crate) fn measure(
 ) -> anyhow::Result<Measured> {
     let mut measured = Measured::default();
     for round in 0..rounds {
+        measured.disk.push(raw_disk::measure(time)?);
         let mut programs = Sides::start(runtime, peer)?;
         for &case in cases {
             eprintln!("round {} of {rounds}: {case}", round + 1);

@@ -19,7 +19,7 @@ use crate::sides::{SideName, Sides};
 /// Every call that makes written bytes durable.
 const CALLS: [&str; 6] = ["fsync", "fdatasync", "sync_file_range", "syncfs", "sync", "msync"];
 /// PUTs of a case that are watched, all clients together.
-const PUTS: usize = 64;
+const PUTS: usize = 256;
 
 /// One row.
 #[derive(Debug)]
