@@ -88,6 +88,9 @@ pub struct KeyRecord {
     pub key_id: KeyId,
     /// The id of the user or host it speaks for.
     pub subject: String,
+    /// The user's name, or `ORG/HOST`; where the record stands beside its holder, it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// What it may do.
     pub state: KeyState,
     /// When it was registered.
@@ -177,6 +180,20 @@ pub struct OrgRecord {
     pub created_at: Timestamp,
     /// How many hosts it has, deleted ones not counted.
     pub host_count: u64,
+    /// Seconds for which overwritten and deleted versions of its hosts are kept, but of hosts for which it was set by itself;
+    /// none is the server's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_secs: Option<u64>,
+}
+
+/// `POST /-/api/v1/orgs/{org}/set`: what is not named stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrgSettings {
+    /// Seconds for which overwritten and deleted versions are kept, of every host of the org for which it was not set by
+    /// itself. A shorter window counts for what is hidden once the longer one before it has passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_secs: Option<u64>,
 }
 
 /// `POST /-/api/v1/orgs`.

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use kheeper_identity::Pin;
 use kheeper_identity::origin::Origin;
 use kheeper_model::Clock;
-use kheeper_store::Store;
+use kheeper_store::{Store, StoreError};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::bounds::Bounds;
@@ -102,6 +102,9 @@ impl App {
         let health = tokio::time::timeout(Duration::from_secs(5), self.store.health())
             .await
             .map_err(|_| "the index does not answer".to_owned())?;
+        if let Some(since) = health.quarantined_since {
+            return Err(StoreError::Quarantined(since).to_string());
+        }
         match health.refuses_writes {
             Some(why) => Err(why),
             None if !health.index_reads => Err("the index does not answer".to_owned()),
@@ -112,6 +115,9 @@ impl App {
 
     /// Brings the metrics of what the store does by itself up to date.
     pub(crate) async fn note_upkeep(&self) {
+        if let Ok(quarantined) = self.store.quarantined_since().await {
+            metrics::gauge!("kheeper_quarantined").set(f64::from(u8::from(quarantined.is_some())));
+        }
         metrics::gauge!("kheeper_sweep_refused").set(f64::from(u8::from(self.store.sweep_refusal().is_some())));
         let Ok(scrub) = self.store.scrub_status().await else { return };
         metrics::counter!("kheeper_scrub_verified_bytes_total").absolute(scrub.verified_bytes_total);

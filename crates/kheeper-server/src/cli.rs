@@ -45,6 +45,10 @@ pub(crate) enum Command {
         /// index is the one that belongs to them.
         #[arg(long, value_name = "COUNT", default_value_t = 0)]
         accept_orphans: u64,
+        /// Go on with an index that is older than the store once was: only after a refusal said so, and only if the newer one
+        /// is lost for good.
+        #[arg(long)]
+        accept_older_index: bool,
     },
     /// Read every byte that is stored and name what is damaged. Removes nothing. The server does this by itself, slowly.
     Scrub {
@@ -54,8 +58,18 @@ pub(crate) enum Command {
         #[arg(long)]
         status: bool,
     },
-    /// Copy the store while it serves. Not built yet.
-    Snapshot,
+    /// Copy the whole store to a directory while it serves. Repeated with the same directory, it copies what is new.
+    ///
+    /// The copy is a data directory; whoever serves it has to end its quarantine first.
+    Snapshot {
+        /// The directory: made if it is not there, else empty or an earlier snapshot of this store.
+        to: PathBuf,
+        #[command(flatten)]
+        operator: OperatorArgs,
+    },
+    /// A store that was restored from a snapshot: nobody is let in until it is said what was revoked since.
+    #[command(subcommand)]
+    Quarantine(Quarantine),
 }
 
 #[derive(Debug, Args)]
@@ -190,6 +204,26 @@ pub(crate) enum Audit {
         /// The org; the server's own chain without it.
         #[arg(long, value_name = "ORG")]
         org: Option<String>,
+        #[command(flatten)]
+        operator: OperatorArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Quarantine {
+    /// Say of what time the store is, and list the keys that would be let in.
+    Show {
+        #[command(flatten)]
+        operator: OperatorArgs,
+    },
+    /// Let callers in, but for the keys that were revoked since; asks for them on a terminal.
+    End {
+        /// A key that was revoked since the snapshot was taken; may be given more than once.
+        #[arg(long, value_name = "KEY_ID", allow_hyphen_values = true)]
+        revoke: Vec<String>,
+        /// No key was revoked since: do not ask.
+        #[arg(long, conflicts_with = "revoke")]
+        nothing_revoked: bool,
         #[command(flatten)]
         operator: OperatorArgs,
     },

@@ -1,5 +1,6 @@
 //! One map from what went wrong to what the client reads. What the log says is another text.
 
+use kheeper_model::Timestamp;
 use kheeper_s3::error::{S3Error, S3ErrorCode};
 use kheeper_store::{CallerRecord, IntegrityFailure, StoreError};
 
@@ -24,6 +25,8 @@ pub(crate) enum Refusal {
         /// Who, for the audit log.
         who: Box<CallerRecord>,
     },
+    /// Nobody is let in: the store was restored from a snapshot of that time.
+    Quarantined(Timestamp),
     /// Who is calling cannot be found out now.
     Unavailable(&'static str),
 }
@@ -51,6 +54,7 @@ impl Refusal {
             Self::Denied { why, .. } => {
                 S3Error::new(S3ErrorCode::AccessDenied).with_message(format!("Access denied: {why}."))
             }
+            Self::Quarantined(since) => quarantined(since),
             Self::Unavailable(why) => {
                 tracing::error!(why, "callers cannot be authenticated");
                 S3Error::new(S3ErrorCode::ServiceUnavailable)
@@ -63,6 +67,12 @@ impl From<Refusal> for S3Error {
     fn from(refusal: Refusal) -> Self {
         refusal.into_s3_error()
     }
+}
+
+/// A client tries again, and its operator reads why in the meantime.
+fn quarantined(since: Timestamp) -> S3Error {
+    S3Error::new(S3ErrorCode::ServiceUnavailable)
+        .with_message(format!("Nobody is let in: {}.", StoreError::Quarantined(since)))
 }
 
 /// What a client reads when the store could not do as it was asked. Logs what an operator has to act on.
@@ -128,6 +138,7 @@ pub(crate) fn store_error(error: &StoreError) -> S3Error {
             return S3Error::new(Code::XKheeperStorageFull).with_message(format!("{error}."));
         }
         StoreError::QuotaExceeded => Code::QuotaExceeded,
+        StoreError::Quarantined(since) => return quarantined(*since),
         StoreError::Unavailable(why) => {
             tracing::error!(%why, "the store is unavailable");
             Code::ServiceUnavailable

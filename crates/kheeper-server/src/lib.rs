@@ -18,6 +18,7 @@ mod operator_commands;
 mod prices;
 mod request;
 mod scrub_command;
+mod snapshot_command;
 mod start;
 mod tls;
 
@@ -42,10 +43,13 @@ pub fn run() -> ExitCode {
         Command::Keys(command) => operator_commands::keys(command),
         Command::Audit(command) => operator_commands::audit(command),
         Command::Fsck { operator, read_data } => operator_commands::fsck(&operator, read_data),
-        Command::Sweep { operator, accept_orphans } => operator_commands::sweep(&operator, accept_orphans),
+        Command::Sweep { operator, accept_orphans, accept_older_index } => {
+            operator_commands::sweep(&operator, accept_orphans, accept_older_index)
+        }
         Command::Scrub { operator, status: false } => scrub_command::scrub(&operator),
         Command::Scrub { operator, status: true } => scrub_command::status(&operator),
-        Command::Snapshot => operator_commands::not_built("snapshot", "stop the server and copy its data directory"),
+        Command::Snapshot { to, operator } => snapshot_command::snapshot(&to, &operator),
+        Command::Quarantine(command) => snapshot_command::quarantine(command),
     };
     match result {
         Ok(code) => code,

@@ -16,8 +16,6 @@ use crate::operator::{Operator, Registration, Reply, Request};
 
 /// A check found something wrong.
 pub(crate) const EXIT_DAMAGED: u8 = 4;
-/// The command exists by name only; the same as of `kheeper`.
-const EXIT_NOT_BUILT: u8 = 6;
 
 pub(crate) fn users(command: Users) -> anyhow::Result<ExitCode> {
     match command {
@@ -200,8 +198,13 @@ pub(crate) fn fsck(operator: &OperatorArgs, read_data: bool) -> anyhow::Result<E
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_DAMAGED) })
 }
 
-pub(crate) fn sweep(operator: &OperatorArgs, accept_orphans: u64) -> anyhow::Result<ExitCode> {
-    let Reply::Swept(report) = ask(operator, Request::Sweep { accept_orphans })? else { return unexpected() };
+pub(crate) fn sweep(
+    operator: &OperatorArgs,
+    accept_orphans: u64,
+    accept_older_index: bool,
+) -> anyhow::Result<ExitCode> {
+    let request = Request::Sweep { accept_orphans, accept_older_index };
+    let Reply::Swept(report) = ask(operator, request)? else { return unexpected() };
     if operator.json {
         print_json(&report)?;
     } else {
@@ -244,12 +247,6 @@ fn print_sweep(report: &SweepReport) {
     println!("blobs deleted               {}", report.deleted_blobs);
 }
 
-/// Says that a command is not built yet, and what to do meanwhile.
-pub(crate) fn not_built(command: &str, meanwhile: &str) -> anyhow::Result<ExitCode> {
-    eprintln!("kheeper-server {command} is not built yet; meanwhile: {meanwhile}");
-    Ok(ExitCode::from(EXIT_NOT_BUILT))
-}
-
 pub(crate) fn ask(operator: &OperatorArgs, request: Request) -> anyhow::Result<Reply> {
     let mut reached = Operator::reach(&operator.data)?;
     let reply = reached.ask(request);
@@ -272,6 +269,7 @@ fn print_user(user: &UserRecord) {
     println!("{}  {:<20} {state:<8}  keys {}  owns {}", user.id, user.name, user.keys.len(), owns.join(","));
 }
 
-fn print_key(key: &KeyRecord) {
-    println!("{}  {}  {:?}  since {}", key.key_id, key.subject, key.state, key.created_at);
+pub(crate) fn print_key(key: &KeyRecord) {
+    let holder = key.name.as_deref().unwrap_or("-");
+    println!("{}  {}  {holder}  {:?}  since {}", key.key_id, key.subject, key.state, key.created_at);
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use kheeper_identity::origin::Origin;
 use kheeper_model::SystemClock;
-use kheeper_store::{OpenError, Store, StoreOptions};
+use kheeper_store::{OpenError, Store, StoreError, StoreOptions};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -63,6 +63,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error).with_context(|| format!("failed to open {}", config.data_dir.display())),
     };
+    if let Some(since) = store.quarantined_since().await? {
+        tracing::warn!("nobody is let in: {}", StoreError::Quarantined(since));
+    }
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("failed to listen on {}", config.listen))?;
     let address = listener.local_addr()?;

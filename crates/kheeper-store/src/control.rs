@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use kheeper_model::api::{HostRecord, HostSettings, Joined, KeyRecord, KeyState, OrgRecord, UserRecord};
+use kheeper_model::api::{HostRecord, HostSettings, Joined, KeyRecord, KeyState, OrgRecord, OrgSettings, UserRecord};
 use kheeper_model::{KeyId, Namespace, OrgName, Timestamp, UserId, UserName};
 
 use crate::caller::{Caller, CallerId, CallerRecord, DeleteHost, HostCredential, NewJoinToken, NewKey};
@@ -107,6 +107,20 @@ impl Store {
     /// Makes an org, owned by the caller, a user. [`StoreError::NameTaken`] if the name is in use.
     pub async fn create_org(&self, caller: &Caller, name: OrgName) -> Result<OrgRecord, StoreError> {
         match self.people(PeopleChange::CreateOrg { caller: caller.clone(), name }).await? {
+            Outcome::Org(org) => Ok(org),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Changes what holds for all hosts of an org. A shorter window counts only once the old one has passed.
+    pub async fn set_org(
+        &self,
+        caller: &Caller,
+        org: &OrgName,
+        settings: OrgSettings,
+    ) -> Result<OrgRecord, StoreError> {
+        let (caller, org) = (caller.clone(), org.clone());
+        match self.people(PeopleChange::SetOrg { caller, org, settings }).await? {
             Outcome::Org(org) => Ok(org),
             other => Err(unexpected(&other)),
         }

@@ -156,6 +156,11 @@ pub enum StoreError {
     /// The store cannot answer now: the outcome of a write is unknown, and repeating the attempt is safe.
     #[error("the store cannot answer now: {0}")]
     Unavailable(Arc<str>),
+    /// The store was restored from a copy of that time, and its operator has not said yet that callers may be let in.
+    #[error(
+        "the store was restored from a snapshot of {0}, and its operator has to confirm it: kheeper-server quarantine end"
+    )]
+    Quarantined(Timestamp),
     /// Too much at once (no file descriptors left, a queue full): try again soon.
     #[error("too much at once: {0}")]
     Busy(Arc<str>),

@@ -7,7 +7,7 @@ use crate::error::StoreError;
 use crate::index::{Ledger, NamespaceAudit};
 use crate::scrub_state::DamagedObject;
 use crate::store::Store;
-use crate::sweep::disk_bytes;
+use crate::sweep::{disk_bytes, older_index};
 use crate::verify::{Damage, Pace};
 
 /// Rows of one page.
@@ -80,6 +80,9 @@ impl Store {
     /// Checks index and blobs against one another. Works beside writers: what changes meanwhile is looked at twice.
     pub async fn fsck(&self, options: FsckOptions) -> Result<FsckReport, StoreError> {
         let mut report = FsckReport::default();
+        if let Some(end) = self.shared.index.sweep_state().await?.older_since {
+            report.find(older_index(end));
+        }
         let audit = self.shared.index.audit().await?;
         audit.contradictions.into_iter().for_each(|what| report.find(what));
         audit.namespaces.iter().for_each(|namespace| compare_ledger(namespace, &mut report));

@@ -14,8 +14,10 @@ use crate::blob::directory;
 use crate::blob::local::LocalBlobs;
 use crate::error::OpenError;
 use crate::failpoint;
+use crate::high_water;
 use crate::index::sqlite::SqliteIndex;
 use crate::options::{Background, StoreOptions};
+use crate::snapshot;
 use crate::space::Admission;
 use crate::store::{Shared, Store};
 use crate::usage::TrafficBuffer;
@@ -50,7 +52,10 @@ fn open_directory(options: &StoreOptions) -> Result<Shared, OpenError> {
     let lock = lock(root)?;
     failpoint::reach("open.locked").map_err(io_error(root))?;
     make_directory(&blobs_path)?;
-    let index = SqliteIndex::open(&index_path, Arc::clone(&options.clock), options.defaults, options.index_readers)?;
+    snapshot::remove_index_copies(root).map_err(io_error(root))?;
+    let reached = high_water::read(root).map_err(io_error(root))?;
+    let index =
+        SqliteIndex::open(&index_path, Arc::clone(&options.clock), options.defaults, options.index_readers, reached)?;
     failpoint::reach("open.index").map_err(io_error(root))?;
     // The names of what was made are durable before anything is acknowledged.
     directory::sync(root).map_err(io_error(root))?;
@@ -62,6 +67,7 @@ fn open_directory(options: &StoreOptions) -> Result<Shared, OpenError> {
     let mut holder = [0; 16];
     options.randomness.fill(&mut holder);
     Ok(Shared {
+        data_dir: root.clone(),
         index: Arc::new(index),
         blobs: Arc::new(blobs),
         clock: Arc::clone(&options.clock),
@@ -80,7 +86,7 @@ fn open_directory(options: &StoreOptions) -> Result<Shared, OpenError> {
     })
 }
 
-fn make_directory(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn make_directory(path: &Path) -> Result<(), OpenError> {
     let missing: Vec<&Path> =
         path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path))?;
@@ -93,7 +99,7 @@ fn make_directory(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Takes `DATA/lock`, which the kernel lets go when the process ends, however it ends.
-fn lock(root: &Path) -> Result<DirectoryLock, OpenError> {
+pub(crate) fn lock(root: &Path) -> Result<DirectoryLock, OpenError> {
     let path = root.join("lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
     let file = file.map_err(io_error(&path))?;
@@ -109,7 +115,7 @@ fn refuse_foreign(root: &Path, index_path: &Path) -> Result<(), OpenError> {
     if index_path.exists() {
         return Ok(());
     }
-    let ours = ["lock", "blobs", "admin.sock", "tls", "lost+found"];
+    let ours = ["lock", "blobs", "admin.sock", "tls", "lost+found", high_water::FILE];
     for entry in fs::read_dir(root).map_err(io_error(root))? {
         let name = entry.map_err(io_error(root))?.file_name();
         if !ours.iter().any(|own| name == *own) {
@@ -119,7 +125,7 @@ fn refuse_foreign(root: &Path, index_path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
+pub(crate) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<> {
     let path: PathBuf = path.to_owned();
     move |source| OpenError::Io { path, source }
 }

@@ -1,5 +1,6 @@
 //! A store: one data directory, its index and its blobs.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,6 +20,7 @@ use crate::open::DirectoryLock;
 use crate::options::{Randomness, StoreOptions};
 use crate::scope::ReadScope;
 use crate::space::{Admission, SpaceReport};
+use crate::sweep::SweepRefusal;
 use crate::usage::TrafficBuffer;
 
 /// An open store. Cheap to clone; the data directory stays locked until all clones are gone or [`Self::close`] was called.
@@ -29,6 +31,7 @@ pub struct Store {
 
 /// What all handles of a store share.
 pub(crate) struct Shared {
+    pub(crate) data_dir: PathBuf,
     pub(crate) index: Arc<dyn Index>,
     pub(crate) blobs: Arc<dyn BlobStore>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -44,8 +47,8 @@ pub(crate) struct Shared {
     pub(crate) shards: ShardChoice,
     /// Held while something is read to see whether it is what was written: two at once would only be in each other's way.
     pub(crate) scrubbing: tokio::sync::Mutex<()>,
-    /// Why the last sweep removed nothing, if it did not.
-    pub(crate) sweep_refusal: Mutex<Option<String>>,
+    /// Why sweep removes nothing, if it does not.
+    pub(crate) sweep_refusal: Mutex<SweepRefusal>,
     /// Bytes that this process has verified.
     pub(crate) scrubbed_bytes: AtomicU64,
     pub(crate) upkeep: Mutex<Vec<JoinHandle<()>>>,
@@ -56,6 +59,8 @@ pub(crate) struct Shared {
 /// Whether the store can serve, for readiness.
 #[derive(Debug, Clone)]
 pub struct Health {
+    /// Since when nobody is let in, because the store was restored from a snapshot of that time.
+    pub quarantined_since: Option<Timestamp>,
     /// Why writes are refused until a restart, if they are.
     pub refuses_writes: Option<String>,
     /// Whether the index answers reads.
@@ -67,7 +72,10 @@ pub struct Health {
 impl Health {
     /// Whether reads and writes can be expected to work.
     pub fn is_ready(&self) -> bool {
-        self.refuses_writes.is_none() && self.index_reads && self.space.is_some_and(|space| !space.is_full())
+        self.quarantined_since.is_none()
+            && self.refuses_writes.is_none()
+            && self.index_reads
+            && self.space.is_some_and(|space| !space.is_full())
     }
 }
 
@@ -116,9 +124,11 @@ impl Store {
 
     /// Whether the store can serve.
     pub async fn health(&self) -> Health {
+        let quarantined_since = self.shared.index.quarantined_since().await;
         Health {
+            index_reads: quarantined_since.is_ok(),
+            quarantined_since: quarantined_since.unwrap_or_default(),
             refuses_writes: self.shared.index.refuses_writes(),
-            index_reads: self.shared.index.auth_epoch().await.is_ok(),
             space: self.shared.admission.report().await.ok(),
         }
     }

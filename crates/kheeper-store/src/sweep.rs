@@ -4,7 +4,7 @@
 //! names. A commit and sweep must write the same row, so one of the two loses and yields. A day later the blobs go, and
 //! then their rows. A crash anywhere leaves a step to repeat.
 
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use kheeper_model::Timestamp;
 use kheeper_model::id::day_number;
@@ -12,7 +12,7 @@ use kheeper_model::limits::CONDEMNED_SECS_MIN;
 
 use crate::blob::{BlobName, ListedBlob};
 use crate::error::StoreError;
-use crate::index::{Change, ContentBody, Lease, LeaseName, Outcome, SweepChange, SweepState};
+use crate::index::{Change, ContentBody, Lease, LeaseName, Outcome, SnapshotChange, SweepChange, SweepState};
 use crate::store::Store;
 
 /// Seconds that the clock may differ from the highest time ever committed.
@@ -59,6 +59,24 @@ pub(crate) enum Orphans {
     Leave,
 }
 
+/// Why sweep removes nothing, if it does not.
+#[derive(Debug, Default)]
+pub(crate) struct SweepRefusal {
+    /// What the last sweep said.
+    last: Option<String>,
+    /// What the last search said: it stays until another one finds nothing odd, for the sweeps between them too.
+    search: Option<String>,
+}
+
+/// What a search found.
+#[derive(Debug, Default)]
+struct Found {
+    /// Blobs that no row names.
+    orphans: Vec<BlobName>,
+    /// Days that have no blobs any more.
+    empty_days: Vec<u32>,
+}
+
 impl Store {
     /// Removes what nothing refers to. Does nothing while another process of the same index does.
     ///
@@ -72,20 +90,34 @@ impl Store {
         self.sweep_for(Orphans::Search { accepted: orphans }).await
     }
 
+    /// Removes what rows say is to go, and looks for no orphans: what the store does by itself between two searches. Removes
+    /// nothing if the last search found something odd.
+    pub async fn sweep_rows(&self) -> Result<SweepReport, StoreError> {
+        self.sweep_for(Orphans::Leave).await
+    }
+
+    /// Goes on with an index that is older than the store once was: an operator knows what is not in it. May be repeated.
+    pub async fn accept_older_index(&self) -> Result<(), StoreError> {
+        self.commit(Change::Snapshot(SnapshotChange::AcceptOlderIndex)).await.map(drop)
+    }
+
     /// Why the last sweep removed nothing or stopped, if it did.
     pub fn sweep_refusal(&self) -> Option<String> {
-        self.shared.sweep_refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.refusal().last.clone()
     }
 
     /// Sweeps, with or without looking for orphans, which reads the names of all blobs.
     pub(crate) async fn sweep_for(&self, orphans: Orphans) -> Result<SweepReport, StoreError> {
         let swept = self.try_sweep(orphans).await;
-        let refusal = match &swept {
+        self.refusal().last = match &swept {
             Ok(report) => report.refused.clone(),
             Err(error) => Some(error.to_string()),
         };
-        *self.shared.sweep_refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
         swept
+    }
+
+    fn refusal(&self) -> MutexGuard<'_, SweepRefusal> {
+        self.shared.sweep_refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn try_sweep(&self, orphans: Orphans) -> Result<SweepReport, StoreError> {
@@ -102,22 +134,25 @@ impl Store {
         };
         // Whatever is odd stops it before anything is removed, not half way.
         let orphans = match orphans {
-            Orphans::Leave => Vec::new(),
+            Orphans::Leave => match self.refusal().search.clone() {
+                Some(reason) => Err(reason),
+                None => Ok(Vec::new()),
+            },
             Orphans::Search { accepted } => {
-                if let Some(reason) = self.contradiction().await? {
-                    tracing::error!(reason, "sweep removes nothing");
-                    report.refused = Some(reason);
-                    return Ok(report);
-                }
-                let found = self.find_orphans(state.now.minus_secs(CONDEMNED_SECS_MIN)).await?;
-                if found.len() as u64 > accepted
-                    && let Some(reason) = suspicion(found.len() as u64, state.objects)
-                {
-                    tracing::error!(reason, "sweep removes nothing");
-                    report.refused = Some(reason);
-                    return Ok(report);
-                }
-                found
+                let found = self.search(&state, accepted).await;
+                self.refusal().search = match &found {
+                    Ok(found) => found.as_ref().err().cloned(),
+                    Err(error) => Some(error.to_string()),
+                };
+                found?
+            }
+        };
+        let orphans = match orphans {
+            Ok(orphans) => orphans,
+            Err(reason) => {
+                tracing::error!(reason, "sweep removes nothing");
+                report.refused = Some(reason);
+                return Ok(report);
             }
         };
         report.closed_rows = self.repeat(lease, SweepChange::CloseNamespaces).await?;
@@ -215,6 +250,24 @@ impl Store {
         }
     }
 
+    /// The blobs that no row names, or why nothing may be removed.
+    async fn search(&self, state: &SweepState, accepted: u64) -> Result<Result<Vec<BlobName>, String>, StoreError> {
+        if let Some(reason) = self.contradiction().await? {
+            return Ok(Err(reason));
+        }
+        let found = self.find_orphans(state.now.minus_secs(CONDEMNED_SECS_MIN)).await?;
+        let count = found.orphans.len() as u64;
+        match suspicion(count, state.objects).filter(|_| count > accepted) {
+            Some(reason) => Ok(Err(reason)),
+            None => {
+                for day in found.empty_days {
+                    self.shared.blobs.forget_day(day).await?;
+                }
+                Ok(Ok(found.orphans))
+            }
+        }
+    }
+
     /// The first thing in the index that cannot be, if there is any: what is named by an index that is damaged is not known.
     async fn contradiction(&self) -> Result<Option<String>, StoreError> {
         let wrong = self.shared.index.integrity().await?;
@@ -224,18 +277,18 @@ impl Store {
     /// Blobs that were last written before `old` and that no row names.
     ///
     /// All days are looked through: a part lies on the day its upload was created.
-    async fn find_orphans(&self, old: Timestamp) -> Result<Vec<BlobName>, StoreError> {
-        let mut orphans = Vec::new();
+    async fn find_orphans(&self, old: Timestamp) -> Result<Found, StoreError> {
+        let mut found = Found::default();
         let last_day = day_number(old);
         for day in self.shared.blobs.days().await?.into_iter().filter(|day| *day <= last_day) {
             let blobs = self.shared.blobs.list(day).await?;
             if blobs.is_empty() && day < last_day {
-                self.shared.blobs.forget_day(day).await?;
+                found.empty_days.push(day);
             }
             let candidates = blobs.iter().filter(|blob| blob.modified < old).map(|blob| blob.name);
-            orphans.extend(self.orphans_of(candidates.collect()).await?);
+            found.orphans.extend(self.orphans_of(candidates.collect()).await?);
         }
-        Ok(orphans)
+        Ok(found)
     }
 
     /// Which of these blobs no row names.
@@ -250,7 +303,13 @@ impl Store {
 
 /// Why nothing may be purged now: the clock is not where it was.
 fn distrust(state: &SweepState) -> Option<String> {
-    let SweepState { now, committed_high, hold_until, .. } = *state;
+    let SweepState { now, committed_high, hold_until, quarantined_since, older_since, .. } = *state;
+    if let Some(since) = quarantined_since {
+        return Some(StoreError::Quarantined(since).to_string());
+    }
+    if let Some(end) = older_since {
+        return Some(older_index(end));
+    }
     if committed_high.minus_secs(CLOCK_JUMP_SECS_MAX) > now {
         return Some(format!("the clock shows {now}, long before the last commit at {committed_high}"));
     }
@@ -258,6 +317,14 @@ fn distrust(state: &SweepState) -> Option<String> {
         return Some(format!("the clock shows {now}, long after the last commit at {committed_high}"));
     }
     (now < hold_until).then(|| format!("the clock jumped ahead, and is not trusted until {hold_until}"))
+}
+
+/// What is said of an index that was put in place of a newer one: what it does not name was acknowledged.
+pub(crate) fn older_index(end: Timestamp) -> String {
+    format!(
+        "the index is an older copy: it ended at {end}, and the store went on. What was acknowledged after that is not in it, \
+         and its blobs are kept. If the newer index is lost for good: kheeper-server sweep --accept-older-index"
+    )
 }
 
 /// Why so many orphans are rather a wrong index than right to remove: one that was put back from an older copy does not name
@@ -291,11 +358,21 @@ mod tests {
     #[test]
     fn nothing_is_purged_when_the_clock_is_more_than_an_hour_off() {
         let at = |secs: i64| Timestamp::from_secs(1_700_000_000 + secs);
-        let state = |now| SweepState { now, committed_high: at(0), hold_until: at(-9999), objects: 0, stored_bytes: 0 };
+        let state = |now| SweepState {
+            now,
+            committed_high: at(0),
+            hold_until: at(-9999),
+            quarantined_since: None,
+            older_since: None,
+            objects: 0,
+            stored_bytes: 0,
+        };
         assert_eq!(distrust(&state(at(3600))), None);
         assert_eq!(distrust(&state(at(-3600))), None);
         assert!(distrust(&state(at(3601))).is_some());
         assert!(distrust(&state(at(-3601))).is_some());
         assert!(distrust(&SweepState { hold_until: at(20), ..state(at(10)) }).is_some());
+        assert!(distrust(&SweepState { quarantined_since: Some(at(0)), ..state(at(0)) }).is_some());
+        assert!(distrust(&SweepState { older_since: Some(at(-60)), ..state(at(0)) }).is_some());
     }
 }

@@ -9,6 +9,7 @@ use kheeper_model::api::UsageRecord;
 use kheeper_model::{HostName, NamespaceId, OrgName, Timestamp};
 
 use crate::error::StoreError;
+use crate::high_water;
 use crate::index::{Change, LeaseName, TrafficDelta, UsageChange};
 use crate::store::Store;
 
@@ -85,9 +86,16 @@ impl Store {
         }
     }
 
-    /// Says that the clock goes on, so that an idle store is not taken for one whose clock jumped.
+    /// Says that the clock goes on, so that an idle store is not taken for one whose clock jumped, and notes how far the
+    /// store has come, so that an older index is known for one.
     pub async fn heartbeat(&self) -> Result<(), StoreError> {
-        self.commit(Change::Usage(UsageChange::Heartbeat)).await.map(drop)
+        self.commit(Change::Usage(UsageChange::Heartbeat)).await?;
+        let reached = self.shared.index.sweep_state().await?.committed_high;
+        let data_dir = self.shared.data_dir.clone();
+        let noted = tokio::task::spawn_blocking(move || high_water::write(&data_dir, reached)).await;
+        noted
+            .map_err(|stopped| StoreError::internal(format!("noting the time stopped: {stopped}")))?
+            .map_err(|error| StoreError::io("note how far the store has come", error))
     }
 
     /// Folds what was stored up to now into hours.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::blob::{BlobName, BlobSpan};
 use crate::error::StoreError;
-use crate::index::{ContentBody, ContentRow};
+use crate::index::{ContentBody, ContentOwner, ContentRow};
 use crate::scrub_state::DamagedObject;
 use crate::store::Store;
 
@@ -141,21 +141,29 @@ impl Store {
 
     /// Names what damage was done to: each version and open upload that it is in. Damage to what is gone by now is none.
     pub(crate) async fn name_damage(&self, damage: &[Damage]) -> Result<Vec<DamagedObject>, StoreError> {
-        let mut of_content: BTreeMap<ContentId, Vec<&Damage>> = BTreeMap::new();
-        damage.iter().for_each(|damage| of_content.entry(damage.content).or_default().push(damage));
-        let contents: BTreeSet<ContentId> = of_content.keys().copied().collect();
+        let contents = damaged_contents(damage);
         if contents.is_empty() {
             return Ok(Vec::new());
         }
-        let mut named = Vec::new();
-        for owner in self.shared.index.owners(contents).await? {
-            let found = of_content.get(&owner.content).into_iter().flatten();
-            let (blobs, problems): (Vec<&str>, Vec<&str>) =
-                found.map(|d| (d.what.as_str(), d.problem.as_str())).unzip();
-            named.push(DamagedObject::new(owner, &blobs.join(", "), &problems.join(", ")));
-        }
-        Ok(named)
+        Ok(name_owners(damage, self.shared.index.owners(contents).await?))
     }
+}
+
+/// The contents that were damaged.
+pub(crate) fn damaged_contents(damage: &[Damage]) -> BTreeSet<ContentId> {
+    damage.iter().map(|damage| damage.content).collect()
+}
+
+/// What was damaged, for each version and open upload that has it.
+pub(crate) fn name_owners(damage: &[Damage], owners: Vec<ContentOwner>) -> Vec<DamagedObject> {
+    let mut of_content: BTreeMap<ContentId, Vec<&Damage>> = BTreeMap::new();
+    damage.iter().for_each(|damage| of_content.entry(damage.content).or_default().push(damage));
+    let name = |owner: ContentOwner| {
+        let found = of_content.get(&owner.content).into_iter().flatten();
+        let (blobs, problems): (Vec<&str>, Vec<&str>) = found.map(|d| (d.what.as_str(), d.problem.as_str())).unzip();
+        DamagedObject::new(owner, &blobs.join(", "), &problems.join(", "))
+    };
+    owners.into_iter().map(name).collect()
 }
 
 /// What it means that a blob could not be read: damage, or no room to look now.

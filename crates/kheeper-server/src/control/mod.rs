@@ -33,6 +33,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/openapi.json", get(openapi))
         .route("/whoami", get(whoami::whoami))
         .route("/orgs", get(orgs::list).post(orgs::create))
+        .route("/orgs/{org}/set", post(orgs::set))
         .route("/orgs/{org}/members", get(members::list))
         .route("/orgs/{org}/members/{user}", put(members::put).merge(delete(members::remove)))
         .route("/hosts", get(hosts::list).post(hosts::create))

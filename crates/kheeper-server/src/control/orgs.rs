@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, PathRejection};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use kheeper_model::api::{OrgCreate, OrgRecord};
+use kheeper_model::OrgName;
+use kheeper_model::api::{OrgCreate, OrgRecord, OrgSettings};
 
 use super::caller::Caller;
 use super::problem::ProblemResponse;
@@ -22,6 +23,18 @@ pub(crate) async fn create(
     let org = app.store.create_org(&caller.identity.store_caller(), name).await?;
     app.tokens.forget_all();
     Ok((StatusCode::CREATED, Json(org)))
+}
+
+pub(crate) async fn set(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    path: Result<Path<OrgName>, PathRejection>,
+    body: Result<Json<OrgSettings>, JsonRejection>,
+) -> Result<Json<OrgRecord>, ProblemResponse> {
+    let Path(org) = path?;
+    caller.owner_of(&org)?;
+    let Json(settings) = body?;
+    Ok(Json(app.store.set_org(&caller.identity.store_caller(), &org, settings).await?))
 }
 
 pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Json<Vec<OrgRecord>>, ProblemResponse> {

@@ -111,6 +111,7 @@ impl From<StoreError> for ProblemResponse {
             StoreError::StorageFull => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage-full", "the server's disk is full")
             }
+            StoreError::Quarantined(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "quarantined", error.to_string()),
             StoreError::Unavailable(why) => {
                 tracing::error!(%why, "the store is unavailable");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the store cannot answer now; try again")
@@ -128,6 +129,7 @@ impl From<Refusal> for ProblemResponse {
         let kind = match refusal {
             Refusal::TokenExpired => "token-expired",
             Refusal::ClockAhead { .. } => "clock-ahead",
+            Refusal::Quarantined(_) => "quarantined",
             Refusal::Unavailable(_) => "unavailable",
             Refusal::Unauthenticated(_) | Refusal::SigV4 | Refusal::Denied { .. } => "access-denied",
         };

@@ -8,6 +8,8 @@ mod client;
 mod perform;
 mod socket;
 
+use std::path::PathBuf;
+
 use kheeper_model::api::{KeyRecord, MemberRecord, UserRecord};
 use kheeper_model::audit::AuditPage;
 use kheeper_model::{KeyId, OrgName, Timestamp, UserId, UserName};
@@ -45,7 +47,13 @@ pub(crate) enum Request {
     /// Check the store.
     Fsck { read_data: bool },
     /// Remove what nothing refers to.
-    Sweep { accept_orphans: u64 },
+    Sweep { accept_orphans: u64, accept_older_index: bool },
+    /// Copy the index, for a snapshot.
+    CopyIndex,
+    /// Whether the store is in quarantine, and which keys would be let in.
+    Quarantine,
+    /// Let callers in again, but for these keys.
+    QuarantineEnd { revoked: Vec<KeyId> },
     /// Verify every byte that is stored, now.
     Scrub,
     /// How far the background's scrub has come.
@@ -67,10 +75,21 @@ pub(crate) enum Reply {
     AuditPage(AuditPage),
     Fsck(FsckReport),
     Swept(SweepReport),
+    IndexCopy(PathBuf),
+    Quarantine(Quarantine),
     Scrubbed(ScrubReport),
     ScrubStatus(ScrubStatus),
     /// The command failed; the text says why and what to do.
     Failed(String),
+}
+
+/// Whether a store was restored from a snapshot and not confirmed yet.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Quarantine {
+    /// The time that the snapshot shows; none if callers are let in.
+    pub(crate) since: Option<Timestamp>,
+    /// The keys that are let in when it ends, unless they are named.
+    pub(crate) keys: Vec<KeyRecord>,
 }
 
 /// What a registration token would register.

@@ -6,12 +6,12 @@ use anyhow::ensure;
 use kheeper_identity::Origin;
 use kheeper_identity::key::PublicKey;
 use kheeper_identity::token::{self, RegistrationClaims};
-use kheeper_model::api::Role;
+use kheeper_model::api::{KeyState, Role};
 use kheeper_model::limits::AUDIT_PAGE_MAX;
 use kheeper_model::{Clock, KeyId, Timestamp};
 use kheeper_store::{FsckOptions, NewKey, Store, StoreError};
 
-use super::{Registration, Reply, Request};
+use super::{Quarantine, Registration, Reply, Request};
 
 /// Carries out requests; the same code in the server and in a command that holds the directory itself.
 pub(crate) struct Performer {
@@ -67,7 +67,21 @@ impl Performer {
             Request::Fsck { read_data } => Reply::Fsck(self.store.fsck(FsckOptions { read_data }).await?),
             Request::Scrub => Reply::Scrubbed(self.store.scrub().await?),
             Request::ScrubStatus => Reply::ScrubStatus(self.store.scrub_status().await?),
-            Request::Sweep { accept_orphans } => Reply::Swept(self.store.sweep_accepting(accept_orphans).await?),
+            Request::Sweep { accept_orphans, accept_older_index } => {
+                if accept_older_index {
+                    self.store.accept_older_index().await?;
+                }
+                Reply::Swept(self.store.sweep_accepting(accept_orphans).await?)
+            }
+            Request::CopyIndex => Reply::IndexCopy(self.store.copy_index().await?),
+            Request::Quarantine => Reply::Quarantine(self.quarantine().await?),
+            Request::QuarantineEnd { revoked } => match self.store.end_quarantine(revoked).await {
+                Ok(()) => Reply::Done,
+                Err(StoreError::UnknownKey(key_id)) => {
+                    Reply::Failed(format!("the snapshot has no key {key_id}: nothing was changed; see quarantine show"))
+                }
+                Err(error) => return Err(error.into()),
+            },
         })
     }
 
@@ -88,6 +102,13 @@ impl Performer {
         let registration =
             Registration { user, key_id: key.key_id(), fingerprint: key.fingerprint(), issued_at: claims.issued_at };
         Ok((claims, registration))
+    }
+
+    async fn quarantine(&self) -> anyhow::Result<Quarantine> {
+        let since = self.store.quarantined_since().await?;
+        let mut keys = self.store.keys().await?;
+        keys.retain(|key| key.state != KeyState::Revoked);
+        Ok(Quarantine { since, keys })
     }
 
     async fn revoke(&self, key_id: &KeyId) -> anyhow::Result<Reply> {

@@ -19,7 +19,7 @@ pub(crate) fn refused(app: &App, refusal: &Refusal, from: IpAddr, method: &Metho
         Refusal::Unauthenticated(_) | Refusal::SigV4 => {
             app.audit.note(None, denial(AuditBy::Nobody(Some(from)), "the server".to_owned(), method), path);
         }
-        Refusal::TokenExpired | Refusal::ClockAhead { .. } | Refusal::Unavailable(_) => {}
+        Refusal::TokenExpired | Refusal::ClockAhead { .. } | Refusal::Quarantined(_) | Refusal::Unavailable(_) => {}
     }
 }
 

@@ -112,6 +112,9 @@ async fn find(store: &Store, head: &TokenHead) -> Result<CallerRecord, Refusal> 
 }
 
 fn unavailable(error: StoreError) -> Refusal {
+    if let StoreError::Quarantined(since) = error {
+        return Refusal::Quarantined(since);
+    }
     tracing::error!(%error, "failed to look up a caller");
     Refusal::Unavailable("the index does not answer")
 }

@@ -19,6 +19,9 @@ pub(crate) const SHARD_COUNT: u8 = 16;
 /// Blobs that go to one shard before the next one's turn, so that those of a moment share a directory and its sync.
 const BLOBS_PER_TURN: u64 = 1024;
 
+/// What is being done when a sync fails.
+const SYNC: &str = "sync a directory of blobs";
+
 /// Which shard new blobs go to.
 #[derive(Debug, Default)]
 pub(crate) struct ShardChoice(AtomicU64);
@@ -102,6 +105,14 @@ pub(crate) fn sync(path: &Path) -> io::Result<()> {
 #[derive(Clone)]
 pub(crate) struct DirectorySync {
     requests: mpsc::Sender<Request>,
+    /// Syncs that failed so far, of any directory.
+    failures: Arc<AtomicU64>,
+}
+
+/// A moment before a name was made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BeforeName {
+    failures: u64,
 }
 
 struct Request {
@@ -113,20 +124,34 @@ impl DirectorySync {
     /// Starts the thread that syncs; it ends when the last handle is gone.
     pub(crate) fn start(disk: Arc<dyn Disk>) -> io::Result<Self> {
         let (requests, queue) = mpsc::channel();
-        thread::Builder::new().name("directory-sync".to_owned()).spawn(move || serve(&*disk, &queue))?;
-        Ok(Self { requests })
+        let failures = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&failures);
+        thread::Builder::new().name("directory-sync".to_owned()).spawn(move || serve(&*disk, &queue, &counted))?;
+        Ok(Self { requests, failures })
     }
 
-    /// Returns once all entries that `directory` had at the call are durable.
-    pub(crate) async fn sync(&self, directory: PathBuf) -> Result<(), StoreError> {
+    /// To be called before a name is made that [`Self::sync`] shall make durable.
+    pub(crate) fn before_name(&self) -> BeforeName {
+        BeforeName { failures: self.failures.load(Ordering::SeqCst) }
+    }
+
+    /// Returns once all names are durable that were made in `directory` since `before`.
+    ///
+    /// A sync that failed for somebody else may have let go of our name too, and the next one would say that all is well:
+    /// whoever made a name before a failure gets an error.
+    pub(crate) async fn sync(&self, directory: PathBuf, before: BeforeName) -> Result<(), StoreError> {
         let (done, answer) = oneshot::channel();
         let gone = || StoreError::unavailable("the store is closing");
         self.requests.send(Request { directory, done }).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        answer.await.map_err(|_| gone())??;
+        if self.failures.load(Ordering::SeqCst) == before.failures {
+            return Ok(());
+        }
+        Err(StoreError::io(SYNC, io::Error::other("an earlier sync failed, and what it let go of is not known")))
     }
 }
 
-fn serve(disk: &dyn Disk, queue: &mpsc::Receiver<Request>) {
+fn serve(disk: &dyn Disk, queue: &mpsc::Receiver<Request>, failures: &AtomicU64) {
     while let Ok(first) = queue.recv() {
         let mut batch: BTreeMap<PathBuf, Vec<_>> = BTreeMap::new();
         for request in std::iter::once(first).chain(queue.try_iter()) {
@@ -134,9 +159,10 @@ fn serve(disk: &dyn Disk, queue: &mpsc::Receiver<Request>) {
         }
         for (directory, waiting) in batch {
             // A failed sync is an error for all that waited for it, and is not tried again for them.
-            let synced = disk
-                .sync_directory(&directory)
-                .map_err(|error| StoreError::Io { what: "sync a directory of blobs", source: Arc::new(error) });
+            let synced = disk.sync_directory(&directory).map_err(|error| {
+                failures.fetch_add(1, Ordering::SeqCst);
+                StoreError::io(SYNC, error)
+            });
             for done in waiting {
                 let _ = done.send(synced.clone());
             }
@@ -166,12 +192,22 @@ mod tests {
         let waiting: Vec<_> = (0..20)
             .map(|_| {
                 let (syncer, path) = (syncer.clone(), directory.path().to_owned());
-                tokio::spawn(async move { syncer.sync(path).await })
+                tokio::spawn(async move { syncer.sync(path, syncer.before_name()).await })
             })
             .collect();
         for sync in waiting {
             sync.await.unwrap().unwrap();
         }
-        assert!(syncer.sync(directory.path().join("absent")).await.is_err());
+        assert!(syncer.sync(directory.path().join("absent"), syncer.before_name()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_name_made_before_a_sync_failed_is_never_said_to_be_durable() {
+        let directory = tempfile::tempdir().unwrap();
+        let syncer = DirectorySync::start(Arc::new(RealDisk)).unwrap();
+        let before = syncer.before_name();
+        assert!(syncer.sync(directory.path().join("absent"), before).await.is_err());
+        assert!(syncer.sync(directory.path().to_owned(), before).await.is_err());
+        syncer.sync(directory.path().to_owned(), syncer.before_name()).await.unwrap();
     }
 }

@@ -90,25 +90,11 @@ impl BlobStore for LocalBlobs {
     }
 
     async fn days(&self) -> Result<Vec<u32>, StoreError> {
-        self.on_disk("list days of blobs", |ground| {
-            let entries = ground.disk.list(ground.directories.root())?;
-            let mut days: Vec<u32> = entries.iter().filter_map(|entry| entry.name.parse().ok()).collect();
-            days.sort_unstable();
-            Ok(days)
-        })
-        .await
+        self.on_disk("list days of blobs", |ground| days(&*ground.disk, ground.directories.root())).await
     }
 
     async fn list(&self, day: u32) -> Result<Vec<ListedBlob>, StoreError> {
-        self.on_disk("list blobs", move |ground| {
-            let day = ground.directories.root().join(format!("{day:08}"));
-            let mut blobs = Vec::new();
-            for shard in 0..SHARD_COUNT {
-                list_shard(&*ground.disk, &day.join(format!("{shard:02x}")), &mut blobs)?;
-            }
-            Ok(blobs)
-        })
-        .await
+        self.on_disk("list blobs", move |ground| list_day(&*ground.disk, ground.directories.root(), day)).await
     }
 
     async fn forget_day(&self, day: u32) -> Result<(), StoreError> {
@@ -135,10 +121,24 @@ impl BlobStore for LocalBlobs {
     }
 }
 
-/// Opens a blob, and checks its header and length. A blob that is not there is damage: the index refers to it.
 fn open(ground: &Ground, span: BlobSpan) -> Result<OpenBlob, StoreError> {
+    open_file(&*ground.disk, &ground.directories.file(&span.name), span)
+}
+
+/// Reads all of the file of a blob: whether it is what was written. Blocks.
+pub(crate) fn verify_file(disk: &dyn Disk, path: &Path, name: BlobName, bytes: u64) -> Result<(), StoreError> {
+    let open = open_file(disk, path, BlobSpan { name, payload_bytes: bytes, offset: 0, bytes })?;
+    let mut position = 0;
+    while position < bytes {
+        position += open.read(position, bytes)?.iter().map(|read| read.len() as u64).sum::<u64>();
+    }
+    Ok(())
+}
+
+/// Opens a blob, and checks its header and length. A blob that is not there is damage: the index refers to it.
+fn open_file(disk: &dyn Disk, path: &Path, span: BlobSpan) -> Result<OpenBlob, StoreError> {
     let damaged = |what| StoreError::Damaged { blob: span.name.to_string().into(), what };
-    let file = ground.disk.open(&ground.directories.file(&span.name)).map_err(|error| match error.kind() {
+    let file = disk.open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => damaged("it is not there"),
         _ => StoreError::io("open a blob", error),
     })?;
@@ -159,6 +159,23 @@ fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// The days that have directories, ascending. Blocks.
+pub(crate) fn days(disk: &dyn Disk, root: &Path) -> io::Result<Vec<u32>> {
+    let mut days: Vec<u32> = disk.list(root)?.iter().filter_map(|entry| entry.name.parse().ok()).collect();
+    days.sort_unstable();
+    Ok(days)
+}
+
+/// The blobs of a day. Blocks.
+pub(crate) fn list_day(disk: &dyn Disk, root: &Path, day: u32) -> io::Result<Vec<ListedBlob>> {
+    let day = root.join(format!("{day:08}"));
+    let mut blobs = Vec::new();
+    for shard in 0..SHARD_COUNT {
+        list_shard(disk, &day.join(format!("{shard:02x}")), &mut blobs)?;
+    }
+    Ok(blobs)
 }
 
 fn list_shard(disk: &dyn Disk, path: &Path, blobs: &mut Vec<ListedBlob>) -> io::Result<()> {

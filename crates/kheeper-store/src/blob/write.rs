@@ -10,6 +10,7 @@ use crc_fast::{CrcAlgorithm, Digest};
 use kheeper_model::Crc64Nvme;
 use tokio::task::JoinHandle;
 
+use super::directory::BeforeName;
 use super::format::{CHUNK_BYTES, ChunkCrc, header};
 use super::local::Ground;
 use super::{BlobName, BlobSum, BlobWriter};
@@ -23,6 +24,7 @@ const HOP_BYTES: usize = 1 << 20;
 pub(crate) struct LocalWriter {
     ground: Arc<Ground>,
     name: BlobName,
+    before_name: BeforeName,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
     /// Hops begun; all but the last one have ended.
@@ -66,7 +68,8 @@ impl LocalWriter {
             chunks: 0,
         };
         let writing = Writing::Idle(Box::new(progress));
-        Self { ground, name, gathered: Vec::new(), gathered_bytes: 0, hops: 0, writing }
+        let before_name = ground.directory_sync.before_name();
+        Self { ground, name, before_name, gathered: Vec::new(), gathered_bytes: 0, hops: 0, writing }
     }
 
     /// Waits for the hop that is under way, if one is.
@@ -112,12 +115,12 @@ impl BlobWriter for LocalWriter {
         let named = self.hops > 0;
         self.start_hop(true).await?;
         let ground = Arc::clone(&self.ground);
-        let directory = ground.directories.of(&self.name);
+        let (directory, before_name) = (ground.directories.of(&self.name), self.before_name);
         let (progress, name_synced) = if named {
-            tokio::join!(self.idle(), ground.directory_sync.sync(directory))
+            tokio::join!(self.idle(), ground.directory_sync.sync(directory, before_name))
         } else {
             let progress = self.idle().await;
-            (progress, ground.directory_sync.sync(directory).await)
+            (progress, ground.directory_sync.sync(directory, before_name).await)
         };
         let mut progress = progress?;
         // Both the bytes and the name are durable, or this is an error.

@@ -9,7 +9,7 @@ use kheeper_model::{
 };
 
 use super::change_people::{GrantChange, HostChange, PeopleChange};
-use super::change_upkeep::{Lease, SweepChange, UsageChange};
+use super::change_upkeep::{Lease, SnapshotChange, SweepChange, UsageChange};
 use super::content::ContentBody;
 use crate::audit::AuditNote;
 use crate::blob::BlobName;
@@ -38,6 +38,7 @@ pub enum Change {
     Audit(Option<OrgName>, Vec<AuditNote>),
     Usage(UsageChange),
     Sweep(SweepChange),
+    Snapshot(SnapshotChange),
 }
 
 impl Change {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use kheeper_model::api::{HostSettings, KeyState, Role};
+use kheeper_model::api::{HostSettings, KeyState, OrgSettings, Role};
 use kheeper_model::{GrantId, HostId, HostName, KeyId, Namespace, OrgName, Timestamp, UserId, UserName};
 
 use crate::caller::{Caller, DeleteHost, HostCredential, NewJoinToken, NewKey};
@@ -90,6 +90,15 @@ pub enum PeopleChange {
         caller: Caller,
         /// Its name.
         name: OrgName,
+    },
+    /// Changes what holds for the hosts of an org.
+    SetOrg {
+        /// An owner.
+        caller: Caller,
+        /// The org.
+        org: OrgName,
+        /// What to change.
+        settings: OrgSettings,
     },
 }
 

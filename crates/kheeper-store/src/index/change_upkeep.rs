@@ -1,6 +1,6 @@
-//! Changes that the store makes by itself: metering and sweep.
+//! Changes that the store makes by itself, and those of its operator that are about the store as a whole.
 
-use kheeper_model::{ContentId, NamespaceId};
+use kheeper_model::{ContentId, KeyId, NamespaceId};
 
 use crate::blob::BlobName;
 use crate::scrub_state::ScrubState;
@@ -44,6 +44,23 @@ pub struct Lease {
     pub name: LeaseName,
     /// Counts the holders; an older epoch changes nothing any more.
     pub epoch: u64,
+}
+
+/// A copy of the store, and what was restored from one.
+#[derive(Debug, Clone)]
+pub enum SnapshotChange {
+    /// Notes that a copy is being taken.
+    Note {
+        /// What the store is called from now on, unless it has a name already: a copy tells by it whose it is.
+        store_id: u64,
+    },
+    /// The operator knows that the index is older than the store was, and that it stays so.
+    AcceptOlderIndex,
+    /// Lets callers in again, of a store that was restored.
+    EndQuarantine {
+        /// The keys that were revoked since the copy was taken, and are not in it.
+        revoked: Vec<KeyId>,
+    },
 }
 
 /// Removal of what nothing refers to. Each is bounded, and says how many rows it worked on.

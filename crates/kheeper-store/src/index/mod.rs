@@ -11,6 +11,7 @@ mod read;
 pub(crate) mod sqlite;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use kheeper_model::api::{
@@ -26,7 +27,7 @@ pub use change::{
     RestoreObjects, TagObject,
 };
 pub use change_people::{GrantChange, HostChange, KeyOwner, PeopleChange};
-pub use change_upkeep::{Lease, LeaseName, SweepChange, TrafficDelta, UsageChange};
+pub use change_upkeep::{Lease, LeaseName, SnapshotChange, SweepChange, TrafficDelta, UsageChange};
 pub use content::{ContentBody, Manifest, Segment};
 pub(crate) use read::successor;
 pub use read::{
@@ -146,6 +147,12 @@ pub trait Index: Send + Sync + 'static {
     async fn audit_page(&self, org: Option<&OrgName>, after: u64, max: usize) -> Result<AuditPage, StoreError>;
     /// The chains there are; none is the server's own.
     async fn audit_chains(&self) -> Result<Vec<Option<OrgName>>, StoreError>;
+
+    /// Writes a copy of the whole index, as it is at one moment, to a file that must not be there, for a store that shall be
+    /// in quarantine: see [`SnapshotChange`].
+    async fn copy_to(&self, path: PathBuf) -> Result<(), StoreError>;
+    /// Since when nobody is let in, because the store was restored from a copy of that time; none if it was not.
+    async fn quarantined_since(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Why writes are refused until a restart, if they are.
     fn refuses_writes(&self) -> Option<String>;

@@ -111,6 +111,10 @@ pub struct SweepState {
     pub committed_high: Timestamp,
     /// Until when nothing is purged because the clock jumped ahead.
     pub hold_until: Timestamp,
+    /// Since when the store is in quarantine, if it is.
+    pub quarantined_since: Option<Timestamp>,
+    /// Where the index ends that was put in place of a newer one, if it was.
+    pub older_since: Option<Timestamp>,
     /// Current objects, as last folded.
     pub objects: u64,
     /// Their bytes, and those of hidden versions and open uploads.

@@ -32,6 +32,10 @@ pub(crate) struct HostsSetArgs {
     no_overwrite: Option<Switch>,
 }
 
+/// What whoever sets a retention of 0 must know.
+pub(super) const NOTHING_KEPT: &str = "WARNING: with a retention of 0 what is overwritten or deleted is gone, and whoever takes \
+                                       a host over can destroy its backups";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Switch {
     On,
@@ -62,11 +66,7 @@ pub(super) fn warnings(record: &HostRecord) -> Vec<String> {
     let mut words = Vec::new();
     let (set, in_force) = (record.retention_secs, record.retention_in_force_secs);
     if set == Some(0) {
-        words.push(
-            "WARNING: with a retention of 0 what is overwritten or deleted is gone, and whoever takes the host over can \
-             destroy its backups"
-                .to_owned(),
-        );
+        words.push(NOTHING_KEPT.to_owned());
     }
     if let (Some(set), Some(in_force)) = (set, in_force)
         && in_force > set

@@ -1,12 +1,14 @@
-//! `kheeper orgs create | list`.
+//! `kheeper orgs create | list | set | members`.
 
 use clap::Subcommand;
-use kheeper_model::api::{OrgCreate, OrgRecord};
+use kheeper_model::api::{OrgCreate, OrgRecord, OrgSettings};
 use kheeper_model::{OrgName, UserId};
 
+use super::hosts_set;
 use super::members::{self, MembersCommand};
 use crate::cli::GlobalArgs;
 use crate::control_client::ControlClient;
+use crate::duration;
 use crate::error::Failure;
 use crate::exit_code::ExitCode;
 use crate::output::{self, Columns, Format};
@@ -21,6 +23,15 @@ pub(crate) enum OrgsCommand {
     },
     /// List the orgs that you own or audit.
     List,
+    /// Change what holds for all hosts of an org.
+    Set {
+        /// The org.
+        org: OrgName,
+        /// Keep what is overwritten or deleted for so long, for instance 30d, on every host but those with a time of their own
+        /// (`hosts set`). A shorter time counts once the longer one before it has passed; 0 keeps nothing.
+        #[arg(long, value_name = "TIME", value_parser = duration::parse_secs)]
+        retention: u64,
+    },
     /// Who owns an org, and who audits it.
     #[command(subcommand)]
     Members(MembersCommand),
@@ -38,6 +49,18 @@ pub(crate) async fn run(command: OrgsCommand, global: &GlobalArgs) -> anyhow::Re
             }
             output::say(format_args!("next: `kheeper hosts create {}/HOST` makes the join token of a host", org.name));
         }
+        OrgsCommand::Set { org, retention } => {
+            let settings = OrgSettings { retention_secs: Some(retention) };
+            let org: OrgRecord = client.post(&format!("/orgs/{org}/set"), &settings).await?.value;
+            match global.format() {
+                Format::Json => output::print_json(&org)?,
+                Format::Table => output::print(&table(std::slice::from_ref(&org)))?,
+            }
+            if retention == 0 {
+                output::say(format_args!("{}: {}", org.name, hosts_set::NOTHING_KEPT));
+            }
+            output::say(format_args!("`kheeper hosts get {}/HOST` shows from when on it counts for a host", org.name));
+        }
         OrgsCommand::Members(command) => return members::run(command, &client, global.format()).await,
         OrgsCommand::List => {
             let orgs: Vec<OrgRecord> = client.get("/orgs").await?.value;
@@ -51,10 +74,17 @@ pub(crate) async fn run(command: OrgsCommand, global: &GlobalArgs) -> anyhow::Re
 }
 
 fn table(orgs: &[OrgRecord]) -> String {
-    let mut columns = Columns::new(&["ORG", ">HOSTS", "CREATED", "OWNERS"]);
+    let mut columns = Columns::new(&["ORG", ">HOSTS", ">RETENTION", "CREATED", "OWNERS"]);
     for org in orgs {
         let owners: Vec<&str> = org.owners.iter().map(UserId::as_str).collect();
-        columns.row([org.name.to_string(), org.host_count.to_string(), org.created_at.to_string(), owners.join(" ")]);
+        let retention = org.retention_secs.map_or_else(|| "-".to_owned(), output::duration);
+        columns.row([
+            org.name.to_string(),
+            org.host_count.to_string(),
+            retention,
+            org.created_at.to_string(),
+            owners.join(" "),
+        ]);
     }
     columns.render()
 }

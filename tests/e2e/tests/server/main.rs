@@ -23,5 +23,6 @@ mod revocation;
 mod rotation;
 mod scrub;
 mod secrets;
+mod snapshot;
 mod tags;
 mod tokens;

@@ -127,8 +127,9 @@ impl Batch<'_> {
         }
     }
 
-    /// The caller's key is active.
+    /// The caller's key is active, and callers are let in at all.
     pub(super) fn check_key(&self, caller: &Caller) -> Result<(), ChangeError> {
+        self.check_not_quarantined()?;
         let state: Option<i64> = self
             .connection
             .prepare_cached(

@@ -17,8 +17,8 @@ use crate::options::NamespaceDefaults;
 
 /// Milliseconds that the clock may go on between two commits before it counts as a jump: an hour.
 const CLOCK_JUMP_MILLIS: i64 = 3_600_000;
-/// Seconds for which nothing is purged after the clock jumped ahead: time to notice, and to put it right.
-const HOLD_SECS_AFTER_JUMP: u64 = 24 * 3600;
+/// Seconds for which nothing is purged after the clock jumped ahead, or a copy was put in place of what was lost.
+const HOLD_SECS: u64 = 24 * 3600;
 
 /// The blob that a change brings, which nothing else can name.
 fn new_blob(change: &Change) -> Option<BlobName> {
@@ -82,7 +82,8 @@ impl<'c> Batch<'c> {
     /// Makes one change, or none of it.
     pub(super) fn apply(&mut self, change: Change) -> Result<Outcome, ChangeError> {
         self.connection.prepare_cached("SAVEPOINT change")?.execute([])?;
-        let changes_rights = matches!(change, Change::People(_) | Change::Host(_) | Change::Grant(_));
+        let changes_rights =
+            matches!(change, Change::People(_) | Change::Host(_) | Change::Grant(_) | Change::Snapshot(_));
         let blob = new_blob(&change);
         match self.make(change) {
             Ok(outcome) => {
@@ -133,6 +134,7 @@ impl<'c> Batch<'c> {
             }
             Change::Usage(usage) => self.change_usage(usage),
             Change::Sweep(sweep) => self.sweep(sweep),
+            Change::Snapshot(snapshot) => self.change_snapshot(snapshot),
         }
     }
 
@@ -190,6 +192,11 @@ impl<'c> Batch<'c> {
         self.note_time()
     }
 
+    /// Purges nothing for a day: time to notice what is wrong, and to put it right.
+    pub(super) fn hold_purges(&self) -> rusqlite::Result<()> {
+        self.set_meta("hold_until", self.now.plus_secs(HOLD_SECS).as_millis())
+    }
+
     fn note_time(&self) -> rusqlite::Result<()> {
         let high = self.meta("committed_high")?;
         let now = self.now.as_millis();
@@ -199,7 +206,7 @@ impl<'c> Batch<'c> {
         self.set_meta("committed_high", now)?;
         if high > 0 && now - high > CLOCK_JUMP_MILLIS {
             tracing::warn!(now = %self.now, last_commit = %Timestamp(high), "the clock jumped ahead, or the store was not in use");
-            self.set_meta("hold_until", self.now.plus_secs(HOLD_SECS_AFTER_JUMP).as_millis())?;
+            self.hold_purges()?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::failure::{AfterFailure, Refusal, batch_failed};
 use super::schema::index_error;
 use crate::error::OpenError;
 
@@ -25,7 +26,7 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(super) fn start(connection: Connection) -> Result<Self, OpenError> {
+    pub(super) fn start(connection: Connection, refusal: Refusal) -> Result<Self, OpenError> {
         connection.busy_timeout(READERS_WAIT).map_err(index_error)?;
         let page_bytes: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(index_error)?;
         let step_pages = CHECKPOINT_BYTES / u64::from(page_bytes.max(1));
@@ -36,10 +37,10 @@ impl Checkpointer {
             .name("checkpoint".to_owned())
             .spawn(move || {
                 while woken.recv().is_ok() {
-                    let left_pages = checkpoint(&connection);
+                    let left_pages = checkpoint(&connection, &refusal);
                     due.store(left_pages + step_pages, Ordering::Relaxed);
                 }
-                checkpoint(&connection);
+                checkpoint(&connection, &refusal);
             })
             .map_err(|error| OpenError::Index(format!("start the checkpoint thread: {error}")))?;
         Ok(Self { wake: Some(wake), thread: Some(thread), due_pages })
@@ -70,8 +71,13 @@ impl Drop for Checkpointer {
 ///
 /// Most of it beside the writer; what was added meanwhile while the writer waits, so that the log begins anew instead
 /// of growing for as long as it is written to.
-fn checkpoint(connection: &Connection) -> u64 {
+///
+/// When the disk fails, writes are refused from then on, and nothing is copied again: a start looks at it afresh.
+fn checkpoint(connection: &Connection, refusal: &Refusal) -> u64 {
     let mut left_pages = 0;
+    if refusal.reason().is_some() {
+        return left_pages;
+    }
     for mode in ["PASSIVE", "RESTART"] {
         let done = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
@@ -83,7 +89,10 @@ fn checkpoint(connection: &Connection) -> u64 {
                 left_pages = u64::try_from(log_pages).unwrap_or(0);
             }
             Err(error) => {
-                tracing::warn!(mode, %error, "failed to checkpoint");
+                tracing::error!(mode, %error, "failed to checkpoint");
+                if let AfterFailure::Stop(_) = batch_failed(&error, true) {
+                    refusal.refuse(format!("writes are refused until a restart: a checkpoint: {error}"));
+                }
                 return left_pages;
             }
         }

@@ -1,8 +1,24 @@
 //! What SQLite's errors mean to a caller, and to the index itself.
 
+use std::sync::{Arc, OnceLock};
+
 use rusqlite::ErrorCode;
 
 use crate::error::StoreError;
+
+/// Why writes are refused until a restart, once they are. The first reason stays.
+#[derive(Clone, Default)]
+pub(super) struct Refusal(Arc<OnceLock<String>>);
+
+impl Refusal {
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+
+    pub(super) fn refuse(&self, why: String) {
+        let _ = self.0.set(why);
+    }
+}
 
 /// What the writer does after a batch failed.
 #[derive(Debug)]

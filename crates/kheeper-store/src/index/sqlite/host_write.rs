@@ -113,6 +113,7 @@ impl Batch<'_> {
     }
 
     fn join(&mut self, secret_sha256: [u8; 32], key: &NewKey, from: Option<IpAddr>) -> Result<Outcome, ChangeError> {
+        self.check_not_quarantined()?;
         let found = self
             .connection
             .prepare_cached(
@@ -271,6 +272,9 @@ impl Batch<'_> {
         let host = self.owned_host(caller, namespace)?;
         if let Some(secs) = settings.retention_secs {
             retention::set(self.connection, host.namespace_no, secs, self.now)?;
+            self.connection
+                .prepare_cached("UPDATE namespace SET own_retention = 1 WHERE namespace_no = ?1")?
+                .execute([host.namespace_no])?;
         }
         if let Some(quota) = settings.quota {
             let bytes = match quota {

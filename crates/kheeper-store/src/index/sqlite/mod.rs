@@ -26,6 +26,7 @@ mod retention;
 mod rows;
 pub(crate) mod schema;
 mod scrub_read;
+pub(crate) mod snapshot;
 mod sweep_read;
 mod sweep_write;
 mod upload_read;
@@ -35,7 +36,7 @@ mod usage_write;
 mod writer;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -48,9 +49,9 @@ use kheeper_model::{
     UserId,
 };
 
-use self::checkpoint::Checkpointer;
 use self::object_read::ListError;
 use self::readers::Readers;
+use self::rows::RowExt as _;
 use self::writer::Writer;
 use super::{
     BlobRefPage, Change, ContentBody, ContentOwner, ContentPage, Index, LedgerAudit, ListPlan, Outcome, Share,
@@ -60,6 +61,7 @@ use crate::as_of::AsOf;
 use crate::blob::BlobName;
 use crate::caller::{CallerId, CallerRecord};
 use crate::error::{OpenError, StoreError};
+use crate::high_water::Reached;
 use crate::object::{ListPage, ObjectMeta, VersionPage};
 use crate::options::NamespaceDefaults;
 use crate::restore::RestoreQuery;
@@ -72,6 +74,7 @@ const CALLER_READERS: usize = 2;
 
 /// The index in one SQLite file.
 pub(crate) struct SqliteIndex {
+    path: PathBuf,
     writer: Writer,
     readers: Readers,
     /// Who is calling, and whether anything was revoked, is asked for every request: no listing may stand in its way.
@@ -82,21 +85,26 @@ pub(crate) struct SqliteIndex {
 }
 
 impl SqliteIndex {
-    /// Opens the file, and makes it if it is not there. Blocks.
+    /// Opens the file, and makes it if it is not there. `reached` is how far the store had come, as is known without it.
+    /// Blocks.
     pub(crate) fn open(
         path: &Path,
         clock: Arc<dyn Clock>,
         defaults: NamespaceDefaults,
         readers: usize,
+        reached: Reached,
     ) -> Result<Self, OpenError> {
         let connection = schema::open_writer(path)?;
-        let checkpointer = Checkpointer::start(schema::open_checkpointer(path)?)?;
+        let checkpoints = schema::open_checkpointer(path)?;
         let high = "SELECT value FROM meta WHERE name = 'committed_high'";
-        let committed_high = connection.query_row(high, [], |row| row.get(0)).map_err(schema::index_error)?;
+        let committed_high = connection.query_row(high, [], |row| row.time(0)).map_err(schema::index_error)?;
+        if reached.is_beyond(committed_high) {
+            snapshot::note_older(&connection, committed_high).map_err(schema::index_error)?;
+        }
         let readers = Readers::open(path, readers)?;
         let caller_readers = Readers::open(path, CALLER_READERS)?;
-        let writer = Writer::start(connection, checkpointer, Arc::clone(&clock), defaults)?;
-        Ok(Self { writer, readers, caller_readers, committed_high: Timestamp(committed_high), clock, defaults })
+        let writer = Writer::start(connection, checkpoints, Arc::clone(&clock), defaults)?;
+        Ok(Self { path: path.to_owned(), writer, readers, caller_readers, committed_high, clock, defaults })
     }
 
     /// The highest time that had been committed when the index was opened.
@@ -187,7 +195,14 @@ impl Index for SqliteIndex {
 
     async fn caller(&self, key_id: &KeyId, subject: &CallerId) -> Result<Option<CallerRecord>, StoreError> {
         let (key_id, subject, now) = (key_id.clone(), subject.clone(), self.clock.now());
-        self.caller_readers.read(move |connection| people_read::caller(connection, &key_id, &subject, now)).await
+        let found = self.caller_readers.read(move |connection| {
+            let view = connection.transaction()?;
+            match snapshot::quarantined_since(&view)? {
+                Some(since) => Ok(Err(StoreError::Quarantined(since))),
+                None => people_read::caller(&view, &key_id, &subject, now).map(Ok),
+            }
+        });
+        found.await?
     }
 
     async fn auth_epoch(&self) -> Result<u64, StoreError> {
@@ -336,6 +351,16 @@ impl Index for SqliteIndex {
 
     async fn audit_chains(&self) -> Result<Vec<Option<OrgName>>, StoreError> {
         self.readers.read(|connection| audit_log::chains(connection)).await
+    }
+
+    async fn copy_to(&self, path: PathBuf) -> Result<(), StoreError> {
+        let (index, now) = (self.path.clone(), self.clock.now());
+        let copied = tokio::task::spawn_blocking(move || snapshot::copy(&index, &path, now)).await;
+        copied.map_err(|stopped| StoreError::internal(format!("copying the index stopped: {stopped}")))?
+    }
+
+    async fn quarantined_since(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers.read(|connection| snapshot::quarantined_since(connection)).await
     }
 
     fn refuses_writes(&self) -> Option<String> {

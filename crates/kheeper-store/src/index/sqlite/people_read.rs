@@ -119,10 +119,19 @@ pub(super) fn users(connection: &Connection) -> rusqlite::Result<Vec<UserRecord>
     ids.iter().filter_map(|id| user(connection, id).transpose()).collect()
 }
 
-const SELECT_KEY: &str = "SELECT key_id, subject, state, created_at, ends_at FROM identity_key";
+const SELECT_KEY: &str = "SELECT key_id, subject, state, created_at, ends_at, NULL FROM identity_key";
 
+/// All keys, with the names of those who hold them.
 pub(super) fn keys(connection: &Connection) -> rusqlite::Result<Vec<KeyRecord>> {
-    connection.prepare_cached(&format!("{SELECT_KEY} ORDER BY created_at, key_id"))?.query_map([], read_key)?.collect()
+    connection
+        .prepare_cached(
+            "SELECT k.key_id, k.subject, k.state, k.created_at, k.ends_at, coalesce(u.name, o.name || '/' || n.host)
+             FROM identity_key k LEFT JOIN user u ON u.user_id = k.subject LEFT JOIN host h ON h.host_id = k.subject
+                                 LEFT JOIN namespace n USING (namespace_no) LEFT JOIN org o USING (org_no)
+             ORDER BY k.created_at, k.key_id",
+        )?
+        .query_map([], read_key)?
+        .collect()
 }
 
 pub(super) fn key(connection: &Connection, key_id: &KeyId) -> rusqlite::Result<Option<KeyRecord>> {
@@ -143,6 +152,7 @@ fn read_key(row: &Row<'_>) -> rusqlite::Result<KeyRecord> {
     Ok(KeyRecord {
         key_id: row.parsed(0)?,
         subject: row.get(1)?,
+        name: row.get(5)?,
         state: key_state(row, 2)?,
         created_at: row.time(3)?,
         ends_at: row.time_if_any(4)?,
@@ -167,17 +177,19 @@ pub(super) fn org(connection: &Connection, name: &OrgName) -> rusqlite::Result<O
     let row = connection
         .prepare_cached(
             "SELECT org_no, created_at,
-                    (SELECT count(*) FROM namespace n WHERE n.org_no = org.org_no AND n.deleted_at IS NULL)
+                    (SELECT count(*) FROM namespace n WHERE n.org_no = org.org_no AND n.deleted_at IS NULL), retention_secs
              FROM org WHERE name = ?1",
         )?
-        .query_row([name.as_str()], |row| Ok((row.get::<_, i64>(0)?, row.time(1)?, row.number(2)?)))
+        .query_row([name.as_str()], |row| {
+            Ok((row.get::<_, i64>(0)?, row.time(1)?, row.number(2)?, row.get::<_, Option<i64>>(3)?.map(uint)))
+        })
         .optional()?;
-    let Some((org_no, created_at, host_count)) = row else { return Ok(None) };
+    let Some((org_no, created_at, host_count, retention_secs)) = row else { return Ok(None) };
     let owners = connection
         .prepare_cached("SELECT user_id FROM owner WHERE org_no = ?1 ORDER BY user_id")?
         .query_map([org_no], |row| row.parsed(0))?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(Some(OrgRecord { name: name.clone(), owners, created_at, host_count }))
+    Ok(Some(OrgRecord { name: name.clone(), owners, created_at, host_count, retention_secs }))
 }
 
 pub(super) fn orgs_of(connection: &Connection, user: &UserId) -> rusqlite::Result<Vec<OrgRecord>> {

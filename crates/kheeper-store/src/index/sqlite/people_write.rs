@@ -1,13 +1,14 @@
 //! Users, keys and orgs.
 
-use kheeper_model::api::KeyState;
+use kheeper_model::api::{KeyState, OrgSettings};
 use kheeper_model::{KeyId, OrgName, Timestamp, UserId, UserName};
 use rusqlite::params;
 
 use super::audit_log::SERVER_CHAIN;
 use super::authorize::{ACTIVE, PENDING, REVOKED};
 use super::batch::{Batch, ChangeError};
-use super::people_read;
+use super::rows::int;
+use super::{people_read, retention};
 use crate::audit::{AuditBy, AuditNote};
 use crate::caller::{Caller, CallerId, NewKey};
 use crate::error::{Denied, StoreError};
@@ -28,6 +29,7 @@ impl Batch<'_> {
             PeopleChange::PutMember { caller, org, user, role } => self.put_member(caller.as_ref(), &org, &user, role),
             PeopleChange::RemoveMember { caller, org, user } => self.remove_member(&caller, &org, &user),
             PeopleChange::CreateOrg { caller, name } => self.create_org(&caller, &name),
+            PeopleChange::SetOrg { caller, org, settings } => self.set_org(&caller, &org, &settings),
         }
     }
 
@@ -184,8 +186,35 @@ impl Batch<'_> {
             .execute(params![org_no, owner.as_str()])?;
         self.bump_auth_epoch()?;
         self.audit(org_no, AuditNote::done("org.create", caller, name));
+        self.org_outcome(name)
+    }
+
+    fn set_org(&mut self, caller: &Caller, name: &OrgName, settings: &OrgSettings) -> Result<Outcome, ChangeError> {
+        let org_no = self.authorize_owner(caller, name)?;
+        if let Some(secs) = settings.retention_secs {
+            self.connection
+                .prepare_cached("UPDATE org SET retention_secs = ?2 WHERE org_no = ?1")?
+                .execute(params![org_no, int(secs)])?;
+            let following: Vec<i64> = self
+                .connection
+                .prepare_cached(
+                    "SELECT namespace_no FROM namespace
+                     WHERE org_no = ?1 AND own_retention = 0 AND released_at IS NULL",
+                )?
+                .query_map([org_no], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            for namespace_no in following {
+                retention::set(self.connection, namespace_no, secs, self.now)?;
+            }
+        }
+        let settings = serde_json::to_string(settings).unwrap_or_default();
+        self.audit(org_no, AuditNote::done("org.set", caller, name).with("settings", settings));
+        self.org_outcome(name)
+    }
+
+    fn org_outcome(&self, name: &OrgName) -> Result<Outcome, ChangeError> {
         let org = people_read::org(self.connection, name)?;
-        Ok(Outcome::Org(org.ok_or_else(|| StoreError::internal("an org that has just been made is not there"))?))
+        Ok(Outcome::Org(org.ok_or_else(|| StoreError::NoSuchOrg(name.clone()))?))
     }
 
     fn check_owner_exists(&self, owner: &KeyOwner) -> Result<(), ChangeError> {

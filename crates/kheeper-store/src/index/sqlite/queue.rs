@@ -91,7 +91,8 @@ fn namespace_of(change: &Change) -> Option<&NamespaceId> {
         | Change::Grant(_)
         | Change::Audit(..)
         | Change::Usage(_)
-        | Change::Sweep(_) => None,
+        | Change::Sweep(_)
+        | Change::Snapshot(_) => None,
     }
 }
 
@@ -107,7 +108,7 @@ fn locks_of(change: &Change) -> Vec<u64> {
         Change::PutPart(part) => vec![lock(&(part.upload, part.number))],
         Change::AbortUpload(abort) => vec![lock(&abort.upload)],
         Change::CreateUpload(_) | Change::Usage(_) | Change::Audit(..) => Vec::new(),
-        Change::People(_) | Change::Host(_) | Change::Grant(_) => vec![lock(&"people")],
+        Change::People(_) | Change::Host(_) | Change::Grant(_) | Change::Snapshot(_) => vec![lock(&"people")],
         Change::Sweep(_) => vec![lock(&"sweep")],
     }
 }

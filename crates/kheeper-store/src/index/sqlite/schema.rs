@@ -58,19 +58,25 @@ fn copy_path(path: &Path, format: u32) -> PathBuf {
     path.with_file_name(format!("index.format-{format}.db"))
 }
 
-/// Writes a copy of the whole index, which a program of its format can open, and syncs it.
+/// Keeps a copy of the whole index, which a program of its format can open, durably.
 fn keep_copy(connection: &Connection, copy: &Path) -> Result<(), OpenError> {
     let io_error = |source| OpenError::Io { path: copy.to_owned(), source };
-    // One that was left behind by a start that failed is not known to be whole.
-    match fs::remove_file(copy) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(io_error(error)),
-    }
-    let name = copy.to_str().ok_or_else(|| OpenError::Index("the directory's name is not UTF-8".to_owned()))?;
-    connection.execute("VACUUM INTO ?1", [name]).map_err(index_error)?;
+    write_copy(connection, copy)?;
     File::open(copy).and_then(|file| file.sync_all()).map_err(io_error)?;
     directory::sync(copy.parent().unwrap_or(Path::new("."))).map_err(io_error)
+}
+
+/// Writes a copy of the whole index, as it is at one moment, in one read of all of it. Not synced.
+pub(super) fn write_copy(connection: &Connection, copy: &Path) -> Result<(), OpenError> {
+    // One that was left behind is not known to be whole.
+    match fs::remove_file(copy) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(OpenError::Io { path: copy.to_owned(), source: error });
+        }
+        _ => {}
+    }
+    let name = copy.to_str().ok_or_else(|| OpenError::Index("the directory's name is not UTF-8".to_owned()))?;
+    connection.execute("VACUUM INTO ?1", [name]).map(drop).map_err(index_error)
 }
 
 /// Opens a connection that only reads.

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::object_read::{content_body, read_body};
 use super::rows::{RowExt as _, content_bytes};
+use super::snapshot;
 use crate::blob::BlobName;
 use crate::index::{BlobRefPage, ContentBody, ContentPage, ContentRow, SweepState};
 
@@ -18,7 +19,9 @@ pub(super) fn sweep_state(connection: &Connection, now: Timestamp) -> rusqlite::
         |row| Ok((row.number(0)?, row.number(1)?)),
     )?;
     let (committed_high, hold_until) = (meta("committed_high")?, meta("hold_until")?);
-    Ok(SweepState { now, committed_high, hold_until, objects, stored_bytes })
+    let quarantined_since = snapshot::quarantined_since(connection)?;
+    let older_since = snapshot::older_since(connection)?;
+    Ok(SweepState { now, committed_high, hold_until, quarantined_since, older_since, objects, stored_bytes })
 }
 
 /// One page of contents, by id.

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::batch::{Batch, ChangeError};
 use super::checkpoint::Checkpointer;
-use super::failure::{AfterFailure, batch_failed};
+use super::failure::{AfterFailure, Refusal, batch_failed};
 use super::queue::{Job, Queue};
 use crate::error::{OpenError, StoreError};
 use crate::failpoint;
@@ -26,9 +26,6 @@ const QUEUE_WAIT: Duration = Duration::from_secs(5);
 /// How long a change waits for its commit (design, section 6: sync and commit).
 const COMMIT_WAIT: Duration = Duration::from_secs(40);
 
-/// Why writes are refused until a restart, once they are.
-pub(super) type Refusal = Arc<Mutex<Option<String>>>;
-
 /// Hands changes to the thread that writes.
 pub(super) struct Writer {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
@@ -39,7 +36,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn start(
         mut connection: Connection,
-        checkpointer: Checkpointer,
+        checkpoints: Connection,
         clock: Arc<dyn Clock>,
         defaults: NamespaceDefaults,
     ) -> Result<Self, OpenError> {
@@ -53,7 +50,8 @@ impl Writer {
             .map_err(super::schema::index_error)?;
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let refusal = Refusal::default();
-        let worker = Worker { connection, checkpointer, clock, defaults, log_pages, refusal: Arc::clone(&refusal) };
+        let checkpointer = Checkpointer::start(checkpoints, refusal.clone())?;
+        let worker = Worker { connection, checkpointer, clock, defaults, log_pages, refusal: refusal.clone() };
         let thread = thread::Builder::new()
             .name("index-writer".to_owned())
             .spawn(move || worker.run(queue))
@@ -80,7 +78,7 @@ impl Writer {
     }
 
     pub(super) fn refusal(&self) -> Option<String> {
-        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.refusal.reason().map(str::to_owned)
     }
 
     /// Commits what is queued, and ends.
@@ -129,7 +127,7 @@ impl Worker {
 
     /// Commits a batch, and only then answers.
     fn commit(&self, batch: Vec<Job>) {
-        if let Some(why) = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        if let Some(why) = self.refusal.reason() {
             let refused = StoreError::unavailable(why);
             batch.into_iter().for_each(|job| drop(job.done.send(Err(refused.clone()))));
             return;
@@ -187,8 +185,7 @@ impl Worker {
             AfterFailure::GoOn(answer) => answer,
             AfterFailure::Stop(answer) => {
                 // Never tried again: after a failed sync nobody knows what the disk holds.
-                let why = format!("writes are refused until a restart: {error}");
-                *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+                self.refusal.refuse(format!("writes are refused until a restart: {error}"));
                 answer
             }
         }

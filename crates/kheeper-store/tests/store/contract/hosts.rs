@@ -1,6 +1,6 @@
 //! Hosts: create, join, rejoin, disable, delete.
 
-use kheeper_model::api::{HostSettings, HostState, KeyState, Quota};
+use kheeper_model::api::{HostSettings, HostState, KeyState, OrgSettings, Quota};
 use kheeper_store::{
     Caller, CallerId, DeleteHost, Denied, HostCredential, KeyOwner, NewJoinToken, ReadScope, StoreError,
 };
@@ -166,4 +166,37 @@ async fn revoking_a_host_ends_its_unused_join_token_and_its_used_one() {
     fixture.store.join([8; 32], new_key(3)).await.unwrap();
     fixture.store.revoke_host_keys(&fixture.owner, &name).await.unwrap();
     assert!(matches!(fixture.store.join([8; 32], new_key(3)).await, Err(StoreError::KeyRevoked)));
+}
+
+#[tokio::test]
+async fn the_window_of_an_org_is_that_of_its_hosts_that_have_none_of_their_own() {
+    const DAY: u64 = 24 * 3600;
+    let fixture = fixture().await;
+    fixture.host("web-01", 9).await;
+    fixture.host("db-01", 10).await;
+    fixture.set_retention(3 * DAY).await;
+    let org: kheeper_model::OrgName = "myorg".parse().unwrap();
+    let settings = OrgSettings { retention_secs: Some(30 * DAY) };
+    let record = fixture.store.set_org(&fixture.owner, &org, settings.clone()).await.unwrap();
+    assert_eq!(record.retention_secs, Some(30 * DAY));
+    fixture.host("app-01", 11).await;
+    let mut windows = Vec::new();
+    for name in ["web-01", "db-01", "app-01"] {
+        let host = fixture.store.host(&namespace(name)).await.unwrap().unwrap();
+        windows.push((host.retention_secs, host.retention_in_force_secs));
+    }
+    let (own, orgs) = ((Some(3 * DAY), Some(7 * DAY)), (Some(30 * DAY), Some(30 * DAY)));
+    assert_eq!(windows, [own, orgs, orgs], "the host's own window counts, and a shorter one only later");
+
+    // Shortened for all: what was longer counts on.
+    fixture.store.set_org(&fixture.owner, &org, OrgSettings { retention_secs: Some(DAY) }).await.unwrap();
+    let host = fixture.store.host(&namespace("db-01")).await.unwrap().unwrap();
+    assert_eq!((host.retention_secs, host.retention_in_force_secs), (Some(DAY), Some(30 * DAY)));
+    let stranger = fixture.store.create_user("mallory".parse().unwrap()).await.unwrap();
+    let caller = kheeper_store::Caller {
+        key_id: fixture.owner.key_id.clone(),
+        subject: kheeper_store::CallerId::User(stranger.id),
+        from: None,
+    };
+    assert!(matches!(fixture.store.set_org(&caller, &org, settings).await, Err(StoreError::Denied(_))));
 }

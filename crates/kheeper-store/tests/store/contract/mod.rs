@@ -14,6 +14,7 @@ mod people;
 mod restore;
 mod rotation;
 mod scrubbing;
+mod snapshots;
 mod sweeping;
 mod tags;
 mod writes;

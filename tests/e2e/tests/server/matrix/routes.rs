@@ -78,6 +78,7 @@ fn row(method: &str, path: &str) -> Row {
         ("GET", "/whoami") => ("", "", Needs::Identity, &[200]),
         ("GET", "/orgs") => ("", "", Needs::Person, &[200]),
         ("POST", "/orgs") => ("", r#"{"name":"myorg"}"#, Needs::Person, &[409]),
+        ("POST", "/orgs/{org}/set") => ("", "{}", Needs::Owner, &[200]),
         ("GET", "/audit") => ("?org={org}", "", Needs::View, &[200]),
         ("GET", "/orgs/{org}/members") => ("", "", Needs::View, &[200]),
         ("PUT", "/orgs/{org}/members/{user}") => ("", r#"{"role":"auditor"}"#, Needs::Owner, &[404]),

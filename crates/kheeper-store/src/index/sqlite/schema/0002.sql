@@ -27,8 +27,10 @@ ALTER TABLE version ADD COLUMN modified_at INTEGER;
 ALTER TABLE namespace ADD COLUMN history_since INTEGER;
 -- Whether what was written first stays.
 ALTER TABLE namespace ADD COLUMN no_overwrite INTEGER NOT NULL DEFAULT 0;
--- The window of hosts that are made in the org; none is the server's.
+-- The window of the org's hosts of which none was set; none is the server's.
 ALTER TABLE org ADD COLUMN retention_secs INTEGER;
+-- Whether the window was set for the host itself, so that its org's does not count.
+ALTER TABLE namespace ADD COLUMN own_retention INTEGER NOT NULL DEFAULT 0;
 
 -- The audit log: a chain for each org, and the server's own as org_no 0. hash is SHA-256 over the hash before it and the
 -- text of the record. audit_head says where each chain begins and ends, so that a missing end is noticed too.
