@@ -19,10 +19,8 @@ use crate::process_stat::resident_bytes;
 const HOSTS: usize = 1000;
 /// Connections of those whose tokens are good.
 const GOOD: usize = 4;
-/// Connections of those whose tokens are bad.
-const BAD: usize = 4;
-/// Bad tokens a second, of all connections together.
-const BAD_PER_SEC: u64 = 1000;
+/// Connections of those whose tokens are bad. Each asks as fast as it is answered.
+const BAD: usize = 16;
 /// Answers without touching the store, and needs a caller who has the bucket.
 const KNOWN: &str = "/myorg?location";
 /// Answers without looking who calls, from the same listener.
@@ -40,13 +38,48 @@ pub(crate) struct Cost {
     pub(crate) resident: [u64; 3],
     /// Tokens that had been shown by then.
     pub(crate) shown: [usize; 3],
-    /// Good requests a second: alone, and beside [`BAD_PER_SEC`] bad ones.
+    /// Good requests a second on [`GOOD`] connections, alone.
     pub(crate) alone_per_sec: Vec<f64>,
+    /// The same beside [`BAD`] connections with bad tokens, and how many of those were refused a second.
     pub(crate) flooded_per_sec: Vec<f64>,
-    /// The same beside as many requests that ask for nobody: what sharing two cores costs anyhow.
-    pub(crate) crowded_per_sec: Vec<f64>,
-    /// Bad tokens that were refused a second, which shows that there was a flood.
     pub(crate) refused_per_sec: Vec<f64>,
+    /// The same beside as many connections that ask for what needs no caller: what sharing the processor costs anyhow.
+    pub(crate) crowded_per_sec: Vec<f64>,
+    pub(crate) open_beside_per_sec: Vec<f64>,
+}
+
+/// Who is there beside the good ones.
+#[derive(Debug, Clone, Copy)]
+enum Turn {
+    Alone,
+    Flooded,
+    Crowded,
+}
+
+impl Cost {
+    fn take(
+        &mut self,
+        turn: Turn,
+        runtime: &Runtime,
+        target: &Target,
+        forger: &Forger,
+        budget: Duration,
+    ) -> anyhow::Result<()> {
+        match turn {
+            Turn::Alone => self.alone_per_sec.push(runtime.block_on(rate(target, KNOWN, GOOD, budget))?),
+            Turn::Flooded => {
+                let (good, refused) = runtime.block_on(beside(target, forger, KNOWN, budget))?;
+                self.flooded_per_sec.push(good);
+                self.refused_per_sec.push(refused);
+            }
+            Turn::Crowded => {
+                let (good, open) = runtime.block_on(beside(target, forger, OPEN, budget))?;
+                self.crowded_per_sec.push(good);
+                self.open_beside_per_sec.push(open);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Measures on a server of its own.
@@ -64,12 +97,14 @@ pub(crate) fn measure(runtime: &Runtime, rounds: usize, budget: Duration) -> any
         eprintln!("auth: round {round} of {rounds}");
         cost.open_per_sec.push(runtime.block_on(rate(&target, OPEN, 1, budget))?);
         cost.known_per_sec.push(runtime.block_on(rate(&target, KNOWN, 1, budget))?);
-        cost.alone_per_sec.push(runtime.block_on(rate(&target, KNOWN, GOOD, budget))?);
-        let (good, _) = runtime.block_on(beside(&target, &forger, OPEN, budget))?;
-        cost.crowded_per_sec.push(good);
-        let (good, refused) = runtime.block_on(beside(&target, &forger, KNOWN, budget))?;
-        cost.flooded_per_sec.push(good);
-        cost.refused_per_sec.push(refused);
+        // In turns, and each second round the other way round, so that none of them always has the warmer machine.
+        let mut turns = [Turn::Alone, Turn::Flooded, Turn::Crowded];
+        if round % 2 == 0 {
+            turns.reverse();
+        }
+        for turn in turns {
+            cost.take(turn, runtime, &target, &forger, budget)?;
+        }
     }
     eprintln!("auth: {HOSTS} hosts");
     let pid = world.server.running().pid();
@@ -116,13 +151,10 @@ async fn beside(target: &Target, forger: &Forger, path: &'static str, budget: Du
         let tokens: Vec<String> = (0..64).map(|at| forger.bad(number * 64 + at)).collect();
         others.spawn(async move {
             let mut client = Client::connect(&target).await?;
-            let mut tick =
-                tokio::time::interval(Duration::from_secs(1) * u32::try_from(BAD)? / u32::try_from(BAD_PER_SEC)?);
             for bad in tokens.iter().cycle() {
                 if ended.load(Ordering::Relaxed) {
                     break;
                 }
-                tick.tick().await;
                 let status = client.status_as(path, bad).await?;
                 ensure!(status.as_u16() == if path == OPEN { 200 } else { 403 }, "a bad token got {status}");
                 answered.fetch_add(1, Ordering::Relaxed);
@@ -210,29 +242,48 @@ pub(crate) fn median(figures: &[f64]) -> anyhow::Result<f64> {
     sorted.get(sorted.len() / 2).copied().context("nothing was measured")
 }
 
+/// What each round's ratio was: the median, the least and the greatest.
+fn ratios(of: &[f64], to: &[f64]) -> anyhow::Result<String> {
+    let ratios: Vec<f64> = of.iter().zip(to).map(|(of, to)| of / to).collect();
+    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    let greatest = ratios.iter().copied().fold(0.0, f64::max);
+    Ok(format!("{:.2} ({least:.2}-{greatest:.2})", median(&ratios)?))
+}
+
 /// Prints it.
 pub(crate) fn report(cost: &Cost) -> anyhow::Result<()> {
     let (open, known) = (median(&cost.open_per_sec)?, median(&cost.known_per_sec)?);
-    let added = (1.0 / known - 1.0 / open) * 1e6;
+    let added: Vec<f64> = cost
+        .open_per_sec
+        .iter()
+        .zip(&cost.known_per_sec)
+        .map(|(open, known)| (1.0 / known - 1.0 / open) * 1e6)
+        .collect();
+    let least = added.iter().copied().fold(f64::INFINITY, f64::min);
+    let greatest = added.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     println!("\n## What finding out who calls costs\n");
     println!("One connection, requests a second (median of {} rounds):", cost.open_per_sec.len());
     println!("- without a caller ({OPEN}): {open:.0}");
     println!("- with a token seen before ({KNOWN}), parsing and authorizing included: {known:.0}");
-    println!("- difference per request: {added:.1} µs (budget: 50 µs)");
+    println!("- difference per request: {:.1} µs ({least:.1}-{greatest:.1}; budget: 50 µs)", median(&added)?);
     println!("\nMemory of the server:");
     for (bytes, shown) in cost.resident.iter().zip(cost.shown) {
         println!("- after {shown} tokens of {HOSTS} hosts: {:.1} MiB", *bytes as f64 / f64::from(1 << 20));
     }
-    let alone = median(&cost.alone_per_sec)?;
-    let (flooded, crowded) = (median(&cost.flooded_per_sec)?, median(&cost.crowded_per_sec)?);
-    println!("\nGood requests a second on {GOOD} connections:");
-    println!("- alone: {alone:.0}");
-    println!("- beside {:.0} bad tokens a second: {flooded:.0}", median(&cost.refused_per_sec)?);
-    println!("- beside as many requests that need no caller: {crowded:.0}");
+    println!("\nGood requests a second on {GOOD} connections, the three in turns (medians):");
+    println!("- alone: {:.0}", median(&cost.alone_per_sec)?);
     println!(
-        "- ratio to alone: {:.2} (budget: 0.80); to the same crowd without tokens: {:.2}",
-        flooded / alone,
-        flooded / crowded
+        "- beside {BAD} connections that show bad tokens as fast as they are refused, {:.0} a second: {:.0}",
+        median(&cost.refused_per_sec)?,
+        median(&cost.flooded_per_sec)?
     );
+    println!(
+        "- beside {BAD} connections that ask for what needs no caller, {:.0} a second: {:.0}",
+        median(&cost.open_beside_per_sec)?,
+        median(&cost.crowded_per_sec)?
+    );
+    println!("Ratios of each round, median (least-greatest):");
+    println!("- flooded to alone: {} (budget: 0.80)", ratios(&cost.flooded_per_sec, &cost.alone_per_sec)?);
+    println!("- flooded to crowded: {}", ratios(&cost.flooded_per_sec, &cost.crowded_per_sec)?);
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Where identities live on a machine: `<config>/<context>/identity.json` and `ed25519_private.pem` beside it.
 //!
 //! Enrolling is two steps with the network between them. [`Context::pending_key`] makes a key and syncs it to disk
-//! before anyone hears of it; [`Context::complete`] moves it into place together with the identity. A crash or a lost
-//! answer in between leaves the pending key, and the same command finds it again and repeats the same call with it.
+//! before anyone hears of it; [`Context::complete`] puts it into its place, then the identity, and forgets the pending one
+//! last. A crash or a lost answer anywhere in between leaves the pending key, and the same command finds it again, repeats
+//! the same call with it and does the rest once more.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -300,52 +301,39 @@ impl Context {
     /// with the same `tag` left. `tag` names the attempt (a digest of the join token, a user id).
     pub fn pending_key(&self, tag: &str) -> Result<PendingKey, ContextError> {
         make_context_dir(&self.dir)?;
-        let path = self.dir.join(format!("pending-{tag}.pem"));
+        let path = self.dir.join(pending_file(tag));
         if path.exists() {
+            // A crash may have come between its name and the sync of the directory.
+            sync_dir(&self.dir)?;
             return Ok(PendingKey { key: Arc::new(read_key(&path)?), path });
-        }
-        if let Some(key) = self.key_of_interrupted_complete()? {
-            return Ok(PendingKey { key: Arc::new(key), path: self.dir.join(PRIVATE_KEY_FILE) });
         }
         let malformed = |error: crate::KeyError| ContextError::Malformed { path: path.clone(), why: error.to_string() };
         let key = PrivateKey::generate().map_err(malformed)?;
         let pem = key.to_pkcs8_pem().map_err(malformed)?;
-        let name = format!("pending-{tag}.pem");
-        write_atomically(&self.dir, &name, pem.as_bytes(), 0o600)?;
+        write_atomically(&self.dir, &pending_file(tag), pem.as_bytes(), 0o600)?;
         Ok(PendingKey { key: Arc::new(key), path })
     }
 
-    /// Makes `identity` the context's, with the pending key. The key goes first: a crash in between leaves a key that
-    /// no identity names, and that [`Self::pending_key`] takes up again.
+    /// Makes `identity` the context's, with the pending key. The key goes first, then the identity that names it, and the
+    /// pending one is forgotten last: after a crash in between, the same attempt finds it and does all of this again.
     pub fn complete(&self, pending: &PendingKey, identity: &Identity) -> Result<(), ContextError> {
         assert_eq!(pending.key.public_key().key_id(), identity.key_id, "an identity names its own key");
-        let key_path = self.dir.join(PRIVATE_KEY_FILE);
-        if pending.path != key_path {
-            fs::rename(&pending.path, &key_path).map_err(|source| ContextError::Write { path: key_path, source })?;
-            sync_dir(&self.dir)?;
-        }
-        write_atomically(&self.dir, IDENTITY_FILE, identity.to_json().as_bytes(), 0o644)
+        let malformed =
+            |error: crate::KeyError| ContextError::Malformed { path: pending.path.clone(), why: error.to_string() };
+        let pem = pending.key.to_pkcs8_pem().map_err(malformed)?;
+        write_atomically(&self.dir, PRIVATE_KEY_FILE, pem.as_bytes(), 0o600)?;
+        write_atomically(&self.dir, IDENTITY_FILE, identity.to_json().as_bytes(), 0o644)?;
+        remove(&pending.path)
     }
 
     /// Forgets a pending key that the server will never accept.
     pub fn discard(&self, pending: PendingKey) -> Result<(), ContextError> {
-        if pending.path == self.dir.join(PRIVATE_KEY_FILE) {
-            return Ok(());
-        }
-        fs::remove_file(&pending.path).map_err(|source| ContextError::Write { path: pending.path, source })
+        remove(&pending.path)
     }
 
-    /// The key in place, where no identity names it: a crash in [`Self::complete`] left it.
-    fn key_of_interrupted_complete(&self) -> Result<Option<PrivateKey>, ContextError> {
-        let path = self.dir.join(PRIVATE_KEY_FILE);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let key = read_key(&path)?;
-        match self.identity() {
-            Ok(identity) if identity.key_id == key.public_key().key_id() => Ok(None),
-            _ => Ok(Some(key)),
-        }
+    /// Forgets what [`Self::complete`] would have forgotten of this attempt, had it not been cut off just before.
+    pub fn forget_pending(&self, tag: &str) -> Result<(), ContextError> {
+        remove(&self.dir.join(pending_file(tag)))
     }
 }
 
@@ -369,6 +357,20 @@ impl PendingKey {
     /// The key.
     pub fn key(&self) -> &Arc<PrivateKey> {
         &self.key
+    }
+}
+
+fn pending_file(tag: &str) -> String {
+    format!("pending-{tag}.pem")
+}
+
+/// Removes a file; one that is not there is gone already.
+fn remove(path: &Path) -> Result<(), ContextError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(ContextError::Write { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -397,6 +397,9 @@ pub struct JoinRequest {
     pub secret: String,
     /// The host's new public key (PEM, SPKI).
     pub public_key_pem: String,
+    /// Whether to change nothing, and only say whether the secret has let this key in already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confirm: bool,
 }
 
 /// The answer to joining.
@@ -500,7 +503,7 @@ pub struct Cost {
 /// What an error answer of the control API holds (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// A stable name of the kind of problem, for instance `name-taken`.
+    /// [`Self::KIND_PREFIX`] and a stable name of the kind of problem, for instance `name-taken`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The kind in words.
@@ -509,6 +512,16 @@ pub struct Problem {
     pub status: u16,
     /// What happened this time, and what to do.
     pub detail: String,
+}
+
+impl Problem {
+    /// What every kind begins with.
+    pub const KIND_PREFIX: &str = "urn:kheeper:problem:";
+
+    /// The kind's name; all of it, if it is none of ours.
+    pub fn name(&self) -> &str {
+        self.kind.strip_prefix(Self::KIND_PREFIX).unwrap_or(&self.kind)
+    }
 }
 
 impl std::fmt::Debug for HostInvitation {
@@ -531,7 +544,7 @@ mod tests {
 
     #[test]
     fn a_join_requests_secret_does_not_print() {
-        let request = JoinRequest { secret: "s3cr3t".to_owned(), public_key_pem: "pem".to_owned() };
+        let request = JoinRequest { secret: "s3cr3t".to_owned(), public_key_pem: "pem".to_owned(), confirm: false };
         assert!(!format!("{request:?}").contains("s3cr3t"));
     }
 }

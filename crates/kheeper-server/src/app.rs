@@ -18,6 +18,7 @@ use crate::prices::PriceList;
 use crate::request::audit_trail::AuditTrail;
 use crate::request::authenticate::TokenCache;
 use crate::request::places::Places;
+use crate::request::refusal_turns::RefusalTurns;
 use crate::request::revocation::Revocation;
 
 /// The running server, shared by all requests.
@@ -29,6 +30,7 @@ pub(crate) struct App {
     pub(crate) ca_pin: Option<Pin>,
     pub(crate) prices: Option<PriceList>,
     pub(crate) tokens: TokenCache,
+    pub(crate) refusals: RefusalTurns,
     pub(crate) revocation: Revocation,
     pub(crate) audit: AuditTrail,
     pub(crate) places: Places,
@@ -69,6 +71,7 @@ impl App {
             ca_pin: parts.ca_pin,
             prices: parts.prices,
             tokens: TokenCache::default(),
+            refusals: RefusalTurns::new(),
             revocation,
             places: Places::new(parts.bounds.places),
             connections: Connections::new(parts.bounds.connections),

@@ -135,6 +135,15 @@ pub struct NewJoinToken {
     pub expires_at: Timestamp,
 }
 
+/// What showing a join token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JoinMode {
+    /// Let the key in.
+    Join,
+    /// Nothing: say whether the token has let this key in already, or an earlier key whose place it has taken.
+    Confirm,
+}
+
 /// Whether deleting a host may take its backups along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteHost {

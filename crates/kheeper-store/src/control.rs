@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use kheeper_model::api::{HostRecord, HostSettings, Joined, KeyRecord, KeyState, OrgRecord, OrgSettings, UserRecord};
 use kheeper_model::{KeyId, Namespace, OrgName, Timestamp, UserId, UserName};
 
-use crate::caller::{Caller, CallerId, CallerRecord, DeleteHost, HostCredential, NewJoinToken, NewKey};
+use crate::caller::{Caller, CallerId, CallerRecord, DeleteHost, HostCredential, JoinMode, NewJoinToken, NewKey};
 use crate::error::StoreError;
 use crate::index::{Change, HostChange, KeyOwner, Outcome, PeopleChange};
 use crate::store::Store;
@@ -161,17 +161,18 @@ impl Store {
     ///
     /// After a rejoin all earlier keys of the host are revoked, and the host is read-only until it is resumed.
     pub async fn join(&self, secret_sha256: [u8; 32], key: NewKey) -> Result<Joined, StoreError> {
-        self.join_from(secret_sha256, key, None).await
+        self.join_from(secret_sha256, key, JoinMode::Join, None).await
     }
 
-    /// The same, with the address that the audit log shall name.
+    /// The same, or only the question whether it was done, with the address that the audit log shall name.
     pub async fn join_from(
         &self,
         secret_sha256: [u8; 32],
         key: NewKey,
+        mode: JoinMode,
         from: Option<IpAddr>,
     ) -> Result<Joined, StoreError> {
-        match self.commit(Change::Host(HostChange::Join { secret_sha256, key, from })).await? {
+        match self.commit(Change::Host(HostChange::Join { secret_sha256, key, mode, from })).await? {
             Outcome::Joined(joined) => Ok(joined),
             other => Err(unexpected(&other)),
         }

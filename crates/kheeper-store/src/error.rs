@@ -124,6 +124,9 @@ pub enum StoreError {
     /// The join token's time is over.
     #[error("the join token has expired")]
     JoinTokenExpired,
+    /// Nobody has joined with this token yet.
+    #[error("the join token was not used yet")]
+    JoinTokenUnused,
     /// Another key has joined with this token.
     #[error("the join token was used by another key")]
     JoinTokenUsed,

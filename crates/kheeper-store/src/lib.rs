@@ -49,7 +49,8 @@ mod verify;
 pub use as_of::AsOf;
 pub use audit::{AuditBy, AuditNote, ChainReport};
 pub use caller::{
-    Caller, CallerId, CallerRecord, CallerSubject, DeleteHost, HostCredential, NewJoinToken, NewKey, ReadGrant,
+    Caller, CallerId, CallerRecord, CallerSubject, DeleteHost, HostCredential, JoinMode, NewJoinToken, NewKey,
+    ReadGrant,
 };
 pub use error::{Denied, GrantRefusal, IntegrityFailure, OpenError, StoreError};
 pub use fsck::{FsckOptions, FsckReport, NamespaceUse};

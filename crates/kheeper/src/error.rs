@@ -109,7 +109,7 @@ impl ControlError {
             Self::CertificateNotTrusted { .. } | Self::Tls { .. } | Self::NotKheeper { .. } => ExitCode::Untrusted,
             Self::ClockOff { .. } => ExitCode::Denied,
             Self::Refused { problem } => match problem.status {
-                400 if problem.kind == "token-expired" => ExitCode::Denied,
+                400 if problem.name() == "token-expired" => ExitCode::Denied,
                 401 | 403 => ExitCode::Denied,
                 404 => ExitCode::NotFound,
                 409 | 410 | 412 => ExitCode::Conflict,
@@ -129,14 +129,9 @@ impl ControlError {
     }
 }
 
-/// What to do about the problems for which the one who sees the message may not know.
+/// What to do, where the server's own words cannot say it.
 fn advice(problem: &Problem) -> &'static str {
-    match problem.kind.as_str() {
-        "join-token-expired" => "; ask the org's owner for a new one: `kheeper hosts rejoin ORG/HOST`",
-        "join-token-used" => {
-            "; if this host did not use it, someone else has: the owner should look at `kheeper hosts get` and revoke"
-        }
-        "join-token-invalid" => "; it may have been replaced by a newer one: ask the org's owner",
+    match problem.name() {
         "token-expired" => "; is this machine's clock right?",
         _ => "",
     }
@@ -147,7 +142,8 @@ mod tests {
     use super::*;
 
     fn refused(status: u16, kind: &str) -> ControlError {
-        let problem = Problem { kind: kind.to_owned(), title: String::new(), status, detail: "it is so".to_owned() };
+        let kind = format!("{}{kind}", Problem::KIND_PREFIX);
+        let problem = Problem { kind, title: String::new(), status, detail: "it is so".to_owned() };
         ControlError::Refused { problem }
     }
 
@@ -158,11 +154,12 @@ mod tests {
         assert_eq!(refused(409, "name-taken").exit_code(), ExitCode::Conflict);
         assert_eq!(refused(503, "unavailable").exit_code(), ExitCode::Unavailable);
         assert_eq!(refused(400, "malformed-body").exit_code(), ExitCode::Failure);
+        assert_eq!(refused(400, "token-expired").exit_code(), ExitCode::Denied);
     }
 
     #[test]
     fn messages_say_what_to_do() {
-        assert!(refused(410, "join-token-expired").to_string().contains("kheeper hosts rejoin"));
+        assert!(refused(400, "token-expired").to_string().contains("clock"));
         let origin: Origin = "https://backup.example.com".parse().unwrap();
         let clock = ControlError::ClockOff { origin, secs: 7200, ahead: false };
         assert!(clock.to_string().contains("7200 s behind that of https://backup.example.com:443"), "{clock}");

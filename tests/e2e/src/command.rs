@@ -5,6 +5,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use crate::search::{self, Search};
 use crate::wait;
 
 /// What a program that has ended left behind.
@@ -68,9 +69,12 @@ pub fn run(command: Command, limit: Duration) -> Done {
 pub fn run_with_input(mut command: Command, input: &[u8], limit: Duration) -> Done {
     let name = format!("{command:?}");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let searches = search::begin("a command", &mut command).map_or([None, None], |searches| searches.map(Some));
+    let found: Vec<_> = searches.iter().flatten().map(Search::found).collect();
+    let [search_stdout, search_stderr] = searches;
     let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
-    let stdout = collect(child.stdout.take().expect("piped"));
-    let stderr = collect(child.stderr.take().expect("piped"));
+    let stdout = collect(child.stdout.take().expect("piped"), search_stdout);
+    let stderr = collect(child.stderr.take().expect("piped"), search_stderr);
     // A program that does not read its input may be gone already.
     let _ = child.stdin.take().expect("piped").write_all(input);
     let ended = wait::poll(limit, || child.try_wait().expect("a child can be waited for"));
@@ -84,14 +88,23 @@ pub fn run_with_input(mut command: Command, input: &[u8], limit: Duration) -> Do
         stdout: stdout.join().expect("reading a pipe"),
         stderr: stderr.join().expect("reading a pipe"),
     };
+    search::judge(&found);
     assert!(ended.is_some(), "not done after {limit:?}: {done}");
     done
 }
 
-fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+fn collect(mut pipe: impl Read + Send + 'static, search: Option<Search>) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
         let _ = pipe.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
+        let Some(mut search) = search else { return String::from_utf8_lossy(&bytes).into_owned() };
+        let mut seen = String::new();
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if search.take(line) {
+                seen.push_str(&String::from_utf8_lossy(line));
+            }
+        }
+        search.end();
+        seen
     })
 }

@@ -22,6 +22,7 @@ pub mod process;
 pub mod proxy;
 pub mod s3;
 pub mod scene;
+pub mod search;
 pub mod server;
 pub mod sigv4;
 pub mod token;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::search::{self, Search};
 use crate::wait;
 
 /// Lines of a program's output that are shown when a test fails.
@@ -15,13 +16,18 @@ const TAIL_LINES: usize = 60;
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
-/// A running child. Dropping it kills it, and shows the end of its log if the test is failing.
+/// How long what a program has written may take to be read once it has ended: what it started may hold its outputs open.
+const LAST_WORDS: Duration = wait::secs(3);
+
+/// A running child. Dropping it kills it, shows the end of its log if the test is failing, and fails the test if a secret
+/// was found in what it wrote ([`search`]).
 #[derive(Debug)]
 pub struct Running {
     name: String,
     child: Child,
     lines: Lines,
     readers: [JoinHandle<()>; 2],
+    found: Vec<Arc<Mutex<Vec<String>>>>,
     ended: Option<ExitStatus>,
 }
 
@@ -29,11 +35,14 @@ impl Running {
     /// Starts `command`; `name` is what messages call it.
     pub fn start(name: &str, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let searches = search::begin(name, &mut command).map_or([None, None], |searches| searches.map(Some));
+        let found = searches.iter().flatten().map(Search::found).collect();
+        let [search_stdout, search_stderr] = searches;
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         let lines = Lines::default();
-        let stdout = collect(child.stdout.take().expect("piped"), Arc::clone(&lines));
-        let stderr = collect(child.stderr.take().expect("piped"), Arc::clone(&lines));
-        Self { name: name.to_owned(), child, lines, readers: [stdout, stderr], ended: None }
+        let stdout = collect(child.stdout.take().expect("piped"), Arc::clone(&lines), search_stdout);
+        let stderr = collect(child.stderr.take().expect("piped"), Arc::clone(&lines), search_stderr);
+        Self { name: name.to_owned(), child, lines, readers: [stdout, stderr], found, ended: None }
     }
 
     /// What `pick` finds in a line of the output, so far or within `limit`. Panics if the program ends first.
@@ -120,13 +129,22 @@ impl Drop for Running {
             let tail: Vec<&str> = log.lines().skip(skip).collect();
             eprintln!("--- last lines of {} ---\n{}\n---", self.name, tail.join("\n"));
         }
+        if !self.found.is_empty() {
+            wait::poll(LAST_WORDS, || self.readers.iter().all(JoinHandle::is_finished).then_some(()));
+            search::judge(&self.found);
+        }
     }
 }
 
-fn collect(pipe: impl Read + Send + 'static, lines: Lines) -> JoinHandle<()> {
+fn collect(pipe: impl Read + Send + 'static, lines: Lines, mut search: Option<Search>) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-            lines.lock().expect("no reader panics").push(String::from_utf8_lossy(&line).into_owned());
+            if search.as_mut().is_none_or(|search| search.take(&line)) {
+                lines.lock().expect("no reader panics").push(String::from_utf8_lossy(&line).into_owned());
+            }
+        }
+        if let Some(search) = search {
+            search.end();
         }
     })
 }

@@ -84,11 +84,26 @@ fn a_crash_between_key_and_identity_is_taken_up_by_the_next_attempt() {
     let (_dir, config) = config();
     let context = config.context(ContextName::default());
     let pending = context.pending_key("a").unwrap();
-    fs::rename(context.dir().join("pending-a.pem"), context.dir().join(PRIVATE_KEY_FILE)).unwrap();
+    fs::copy(context.dir().join("pending-a.pem"), context.dir().join(PRIVATE_KEY_FILE)).unwrap();
+    // Another attempt is another key, whatever the first one left.
+    assert_ne!(context.pending_key("b").unwrap().key().public_key(), pending.key().public_key());
     let again = context.pending_key("a").unwrap();
     assert_eq!(again.key().public_key(), pending.key().public_key());
     context.complete(&again, &identity(&again)).unwrap();
     assert!(context.identity_and_key().is_ok());
+}
+
+#[test]
+fn what_a_crash_before_the_last_step_leaves_can_be_forgotten_more_than_once() {
+    let (_dir, config) = config();
+    let context = config.context(ContextName::default());
+    let identity = enrol(&context, "a");
+    fs::copy(context.dir().join(PRIVATE_KEY_FILE), context.dir().join("pending-a.pem")).unwrap();
+    for _ in 0..2 {
+        context.forget_pending("a").unwrap();
+        assert!(!context.dir().join("pending-a.pem").exists());
+    }
+    assert_eq!(context.identity_and_key().unwrap().0, identity);
 }
 
 #[test]

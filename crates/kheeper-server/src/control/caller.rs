@@ -40,6 +40,14 @@ pub(crate) struct Caller {
     _place: Place,
 }
 
+/// What a listing is of.
+pub(crate) enum Sight<'a> {
+    /// The host that asks.
+    Own(&'a Namespace),
+    /// All of these orgs.
+    Orgs(Vec<OrgName>),
+}
+
 impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = ProblemResponse;
 
@@ -104,6 +112,20 @@ impl Caller {
             CallerSubject::User { owns, audits, .. } => owns.iter().chain(audits).cloned().collect(),
             CallerSubject::Host { namespace, .. } => vec![namespace.org.clone()],
         })
+    }
+
+    /// What a listing of `org`, or of everything, is of for this caller: a host sees what is its own and no other org, which
+    /// `host_sees` says; people see the orgs they may look at.
+    pub(crate) fn sight(&self, org: Option<OrgName>, host_sees: &str) -> Result<Sight<'_>, ProblemResponse> {
+        match (self.own_namespace(), org) {
+            (Some(own), Some(org)) if org != own.org => Err(ProblemResponse::denied(host_sees)),
+            (Some(own), _) => Ok(Sight::Own(own)),
+            (None, Some(org)) => {
+                self.viewer_of(&org)?;
+                Ok(Sight::Orgs(vec![org]))
+            }
+            (None, None) => Ok(Sight::Orgs(self.orgs()?)),
+        }
     }
 
     /// Whether the caller may look at this host: it is the host, or an owner of its org; and the token is not for others.

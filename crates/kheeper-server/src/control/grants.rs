@@ -10,7 +10,7 @@ use kheeper_model::api::{GrantCreate, GrantRecord};
 use kheeper_model::{GrantId, Namespace, OrgName};
 use serde::Deserialize;
 
-use super::caller::Caller;
+use super::caller::{Caller, Sight};
 use super::problem::ProblemResponse;
 use crate::app::App;
 
@@ -39,18 +39,9 @@ pub(crate) async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Vec<GrantRecord>>, ProblemResponse> {
     let Query(query) = query?;
-    if let Some(own) = caller.own_namespace() {
-        if query.org.is_some_and(|org| org != own.org) {
-            return Err(ProblemResponse::denied("a host sees the grants that concern it only"));
-        }
-        return Ok(Json(of_host(&app, own).await?));
-    }
-    let orgs = match query.org {
-        Some(org) => {
-            caller.viewer_of(&org)?;
-            vec![org]
-        }
-        None => caller.orgs()?,
+    let orgs = match caller.sight(query.org, "a host sees the grants that concern it only")? {
+        Sight::Own(own) => return Ok(Json(of_host(&app, own).await?)),
+        Sight::Orgs(orgs) => orgs,
     };
     let mut grants = Vec::new();
     for org in orgs {

@@ -13,7 +13,7 @@ use kheeper_model::{HostName, Namespace, OrgName, Timestamp, limits};
 use kheeper_store::{DeleteHost, HostCredential, NewJoinToken, NewKey, StoreError};
 use serde::Deserialize;
 
-use super::caller::Caller;
+use super::caller::{Caller, Sight};
 use super::join::parse_public_key;
 use super::problem::ProblemResponse;
 use crate::app::App;
@@ -73,18 +73,9 @@ pub(crate) async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<Vec<HostRecord>>, ProblemResponse> {
     let Query(query) = query?;
-    if let Some(namespace) = caller.own_namespace() {
-        if query.org.is_some_and(|org| org != namespace.org) {
-            return Err(ProblemResponse::denied("a host sees itself only"));
-        }
-        return Ok(Json(vec![find(&app, namespace).await?]));
-    }
-    let orgs = match query.org {
-        Some(org) => {
-            caller.viewer_of(&org)?;
-            vec![org]
-        }
-        None => caller.orgs()?,
+    let orgs = match caller.sight(query.org, "a host sees itself only")? {
+        Sight::Own(own) => return Ok(Json(vec![find(&app, own).await?])),
+        Sight::Orgs(orgs) => orgs,
     };
     let mut hosts = Vec::new();
     for org in orgs {

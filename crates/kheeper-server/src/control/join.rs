@@ -8,7 +8,7 @@ use axum::{Extension, Json};
 use kheeper_identity::join_token::JoinSecret;
 use kheeper_identity::key::PublicKey;
 use kheeper_model::api::{JoinRequest, Joined};
-use kheeper_store::{NewKey, StoreError};
+use kheeper_store::{JoinMode, NewKey, StoreError};
 
 use super::caller::CallSeen;
 use super::problem::ProblemResponse;
@@ -21,9 +21,16 @@ pub(crate) async fn join(
 ) -> Result<Json<Joined>, ProblemResponse> {
     let Json(request) = body?;
     let key = parse_public_key(&request.public_key_pem)?;
-    let secret: JoinSecret = request.secret.parse().map_err(|_| ProblemResponse::from(StoreError::JoinTokenInvalid))?;
     let key = NewKey { key_id: key.key_id(), public_key: *key.as_bytes() };
-    Ok(Json(app.store.join_from(secret.sha256(), key, Some(seen.from)).await?))
+    let mode = if request.confirm { JoinMode::Confirm } else { JoinMode::Join };
+    let joined = match request.secret.parse::<JoinSecret>() {
+        Ok(secret) => app.store.join_from(secret.sha256(), key, mode, Some(seen.from)).await,
+        Err(_) => Err(StoreError::JoinTokenInvalid),
+    };
+    if let Err(StoreError::JoinTokenInvalid) = &joined {
+        app.refusals.next().await;
+    }
+    Ok(Json(joined?))
 }
 
 /// Reads an Ed25519 public key in PEM.

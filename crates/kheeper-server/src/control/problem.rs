@@ -46,7 +46,7 @@ impl ProblemResponse {
 impl IntoResponse for ProblemResponse {
     fn into_response(self) -> Response {
         let problem = Problem {
-            kind: format!("urn:kheeper:problem:{}", self.kind),
+            kind: format!("{}{}", Problem::KIND_PREFIX, self.kind),
             title: self.kind.replace('-', " "),
             status: self.status.as_u16(),
             detail: self.detail,
@@ -95,6 +95,7 @@ impl From<StoreError> for ProblemResponse {
                 "join-token-expired",
                 "the join token has expired; make another with kheeper hosts rejoin",
             ),
+            StoreError::JoinTokenUnused => Self::conflict("join-token-unused", "nobody has joined with this token yet"),
             StoreError::JoinTokenUsed => Self::conflict(
                 "join-token-used",
                 "another key has joined with this token; if that was not this host, revoke it with kheeper hosts revoke",

@@ -10,7 +10,7 @@ use kheeper_model::{HostName, OrgName};
 use kheeper_store::Month;
 use serde::Deserialize;
 
-use super::caller::Caller;
+use super::caller::{Caller, Sight};
 use super::problem::ProblemResponse;
 use crate::app::App;
 
@@ -35,22 +35,13 @@ pub(crate) async fn usage(
             .map(Some)
             .map_err(|_| ProblemResponse::bad_request("bad-month", format!("{text:?} is no month such as 2026-11")))?,
     };
-    let (orgs, host) = match caller.own_namespace() {
-        Some(own) => {
-            let other_org = query.org.is_some_and(|org| org != own.org);
-            let other_host = query.host.is_some_and(|host| host != own.host);
-            if other_org || other_host {
-                return Err(ProblemResponse::denied("a host sees its own usage only"));
-            }
-            (vec![own.org.clone()], Some(own.host.clone()))
+    let host_sees = "a host sees its own usage only";
+    let (orgs, host) = match caller.sight(query.org, host_sees)? {
+        Sight::Own(own) if query.host.as_ref().is_some_and(|host| *host != own.host) => {
+            return Err(ProblemResponse::denied(host_sees));
         }
-        None => match query.org {
-            Some(org) => {
-                caller.viewer_of(&org)?;
-                (vec![org], query.host)
-            }
-            None => (caller.orgs()?, query.host),
-        },
+        Sight::Own(own) => (vec![own.org.clone()], Some(own.host.clone())),
+        Sight::Orgs(orgs) => (orgs, query.host),
     };
     let mut records = Vec::new();
     for org in orgs {

@@ -42,6 +42,18 @@ impl Identity {
 
 /// Finds out who is calling. Believes nothing that the key's own record does not say.
 pub(crate) async fn authenticate(app: &App, headers: &HeaderMap, from: IpAddr) -> Result<Identity, Refusal> {
+    in_turn(app, remembered_or_verified(app, headers, from).await).await
+}
+
+/// Nobody hears in haste that they are not known.
+async fn in_turn(app: &App, found: Result<Identity, Refusal>) -> Result<Identity, Refusal> {
+    if let Err(Refusal::Unauthenticated(_)) = &found {
+        app.refusals.next().await;
+    }
+    found
+}
+
+async fn remembered_or_verified(app: &App, headers: &HeaderMap, from: IpAddr) -> Result<Identity, Refusal> {
     let epoch = app.revocation.fresh().map_err(|_| Refusal::Unavailable("revocations are not known"))?;
     let token = bearer(headers)?;
     let now = app.clock.now();
@@ -58,6 +70,10 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap, from: IpAddr) -
 /// The same without remembering anything: what a caller has just changed (an org of their own, a host that resumed) counts
 /// in the very next call. The control API is not called often enough to need more.
 pub(crate) async fn authenticate_afresh(app: &App, headers: &HeaderMap, from: IpAddr) -> Result<Identity, Refusal> {
+    in_turn(app, verified(app, headers, from).await).await
+}
+
+async fn verified(app: &App, headers: &HeaderMap, from: IpAddr) -> Result<Identity, Refusal> {
     app.revocation.fresh().map_err(|_| Refusal::Unavailable("revocations are not known"))?;
     let (identity, _) = verify(app, bearer(headers)?, from, app.clock.now()).await?;
     Ok(identity)

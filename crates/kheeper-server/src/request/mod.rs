@@ -10,6 +10,7 @@ pub(crate) mod dispatch;
 pub(crate) mod handle;
 pub(crate) mod pace;
 pub(crate) mod places;
+pub(crate) mod refusal_turns;
 pub(crate) mod respond;
 pub(crate) mod revocation;
 pub(crate) mod traffic;

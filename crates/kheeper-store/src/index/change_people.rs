@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use kheeper_model::api::{HostSettings, KeyState, OrgSettings, Role};
 use kheeper_model::{GrantId, HostId, HostName, KeyId, Namespace, OrgName, Timestamp, UserId, UserName};
 
-use crate::caller::{Caller, DeleteHost, HostCredential, NewJoinToken, NewKey};
+use crate::caller::{Caller, DeleteHost, HostCredential, JoinMode, NewJoinToken, NewKey};
 
 /// Whom a key speaks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +120,8 @@ pub enum HostChange {
         secret_sha256: [u8; 32],
         /// Its new key.
         key: NewKey,
+        /// Whether it joins, or asks whether it has.
+        mode: JoinMode,
         /// From where it joins.
         from: Option<IpAddr>,
     },

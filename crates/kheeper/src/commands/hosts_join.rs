@@ -1,16 +1,17 @@
 //! `kheeper hosts join TOKEN`: this machine becomes a host.
 //!
 //! The key is on disk, synced, before the server hears of it. When the answer is lost, the same command finds the same
-//! key again, and the server lets it repeat: a join token belongs to the first key that used it.
+//! key again, and the server lets it repeat: a join token belongs to the first key that used it. Where the identity that
+//! the token made is here already, the server is asked whether it agrees, and nothing is changed.
 
 use std::fs;
 use std::io::{self, Read as _};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use kheeper_identity::context::Replace;
-use kheeper_identity::{Identity, IdentitySubject, JoinToken, MachineId, Origin, ServerTrust};
-use kheeper_model::api::{HostState, JoinRequest, Joined};
+use kheeper_identity::{Context, Identity, IdentitySubject, JoinToken, MachineId, Origin, PrivateKey, ServerTrust};
+use kheeper_model::api::{HostState, JoinRequest, Joined, Problem, Subject, Whoami};
 use kheeper_model::limits::CLOCK_SKEW_SECS_MAX;
 use kheeper_model::{Clock as _, Namespace, SystemClock};
 
@@ -35,18 +36,126 @@ pub(crate) struct HostsJoinArgs {
     replace: bool,
 }
 
-/// Joins.
+/// Joins, or says that this was done before.
 pub(crate) async fn run(args: HostsJoinArgs, global: &GlobalArgs) -> anyhow::Result<ExitCode> {
     let token = read_token(&args.token)?;
-    let JoinToken { origin, namespace, pin, secret } = token;
     let context = new_context(global)?;
-    context.check_free(if args.replace { Replace::Yes } else { Replace::No })?;
-    output::say(format_args!("joining {origin} as {namespace}"));
-    let client = ControlClient::anonymous(origin.clone(), &ServerTrust::choose(global.ca_file.clone(), pin), global)?;
-    check_clock(&client, &origin).await?;
-    let pending = context.pending_key(&hex::encode(&secret.sha256()[..8]))?;
+    let own = if context.holds_identity() { own_of_token(&context, &token, args.replace)? } else { None };
+    output::say(format_args!("joining {} as {}", token.origin, token.namespace));
+    let trust = ServerTrust::choose(global.ca_file.clone(), token.pin);
+    let client = ControlClient::anonymous(token.origin.clone(), &trust, global)?;
+    check_clock(&client, &token.origin).await?;
+    if let Some((identity, key)) = own {
+        match confirm(&client, &token, &identity, &key).await {
+            Ok(joined) => return joined_already(&context, &token, &joined, &identity, key, global).await,
+            Err(error) if args.replace && error.refusal().is_some() => {}
+            Err(error) => return Err(not_by_this_token(&context, &token, error)),
+        }
+    }
+    let joined = join(&client, &context, &token).await?;
+    output::say(format_args!("joined: the identity is in {}", context.dir().display()));
+    say_what_is_next(&joined);
+    print(&joined, global)
+}
+
+/// The identity and key in the context, where `token` may have made them. What is there and cannot be of this token is in
+/// the way, unless it may be replaced.
+fn own_of_token(
+    context: &Context,
+    token: &JoinToken,
+    replace: bool,
+) -> anyhow::Result<Option<(Identity, Arc<PrivateKey>)>> {
+    let found = context.identity_and_key();
+    let in_the_way = |holds: String| {
+        let message = format!(
+            "{} holds an identity already, {holds}, and this token is for host {} at {}: `--replace` gives up the one that \
+             is here, another --context keeps both",
+            context.dir().display(),
+            token.namespace,
+            token.origin
+        );
+        Failure::new(ExitCode::Conflict, message)
+    };
+    match found {
+        Ok((identity, key)) if identity.namespace() == Some(&token.namespace) && identity.origin == token.origin => {
+            if !identity.is_of_another_machine(MachineId::of_this_machine().as_ref()) {
+                return Ok(Some((identity, Arc::new(key))));
+            }
+            let holds = format!("{} as it was made on another machine, of which this one is a clone", identity.subject);
+            if replace { Ok(None) } else { Err(in_the_way(holds).into()) }
+        }
+        _ if replace => Ok(None),
+        Ok((identity, _)) => Err(in_the_way(format!("{} at {}", identity.subject, identity.origin)).into()),
+        Err(error) => {
+            let holds =
+                context.identity().map_or_else(|_| "damaged".to_owned(), |identity| identity.subject.to_string());
+            Err(in_the_way(format!("{holds} ({error})")).into())
+        }
+    }
+}
+
+/// Asks the server whether the token has let this key in. It changes nothing, so that a token nobody used stays unused.
+async fn confirm(
+    client: &ControlClient,
+    token: &JoinToken,
+    identity: &Identity,
+    key: &PrivateKey,
+) -> Result<Joined, ControlError> {
+    let request =
+        JoinRequest { secret: token.secret.reveal(), public_key_pem: key.public_key().to_spki_pem(), confirm: true };
+    let joined = client.post::<_, Joined>("/join", &request).await?.value;
+    let subject = IdentitySubject::Host { namespace: token.namespace.clone(), host_id: joined.host_id.clone() };
+    if subject == identity.subject {
+        return Ok(joined);
+    }
+    let what = format!("it takes host {} for {}", token.namespace, joined.host_id);
+    Err(ControlError::NotKheeper { origin: token.origin.clone(), what })
+}
+
+/// Says that it was done before, once the server has let the identity in.
+async fn joined_already(
+    context: &Context,
+    token: &JoinToken,
+    joined: &Joined,
+    identity: &Identity,
+    key: Arc<PrivateKey>,
+    global: &GlobalArgs,
+) -> anyhow::Result<ExitCode> {
+    let client = ControlClient::with_identity(identity, key, global)?;
+    let agrees = client.get::<Whoami>("/whoami").await;
+    let agrees = agrees.with_context(|| format!("this machine has joined with this token, as {}", token.namespace))?;
+    if !matches!(&agrees.value.subject, Subject::Host { id, .. } if *id == joined.host_id) {
+        let message = format!("{} takes this machine's key for somebody else's", token.origin);
+        return Err(Failure::new(ExitCode::Untrusted, message).into());
+    }
+    context.forget_pending(&tag(token))?;
+    output::say(format_args!(
+        "this machine has joined with this token already: the identity is in {}",
+        context.dir().display()
+    ));
+    say_what_is_next(joined);
+    print(joined, global)
+}
+
+/// The identity that is here is of the token's host, and not by this token: whose turn it is depends on why.
+fn not_by_this_token(context: &Context, token: &JoinToken, error: ControlError) -> anyhow::Error {
+    let is = format!("{} holds the identity of {} already", context.dir().display(), token.namespace);
+    match error.refusal().map(Problem::name) {
+        Some("join-token-unused") => {
+            let message = format!("{is}, and this token was not used yet: `--replace` joins anew with it");
+            Failure::new(ExitCode::Conflict, message).into()
+        }
+        Some(_) => anyhow::Error::new(error).context(format!("{is}, which stays without --replace")),
+        None => error.into(),
+    }
+}
+
+/// Joins with a key that is on disk before the call.
+async fn join(client: &ControlClient, context: &Context, token: &JoinToken) -> anyhow::Result<Joined> {
+    let pending = context.pending_key(&tag(token))?;
     let public_key = *pending.key().public_key();
-    let request = JoinRequest { secret: secret.reveal(), public_key_pem: public_key.to_spki_pem() };
+    let request =
+        JoinRequest { secret: token.secret.reveal(), public_key_pem: public_key.to_spki_pem(), confirm: false };
     let joined: Joined = match client.post("/join", &request).await {
         Ok(answer) => answer.value,
         Err(error) => {
@@ -56,18 +165,26 @@ pub(crate) async fn run(args: HostsJoinArgs, global: &GlobalArgs) -> anyhow::Res
             return Err(error.into());
         }
     };
-    check(&joined, &namespace, &public_key.key_id())?;
+    check(&joined, &token.namespace, &public_key.key_id())?;
     let identity = Identity {
-        origin,
-        subject: IdentitySubject::Host { namespace, host_id: joined.host_id.clone() },
+        origin: token.origin.clone(),
+        subject: IdentitySubject::Host { namespace: token.namespace.clone(), host_id: joined.host_id.clone() },
         key_id: joined.key_id.clone(),
-        pin,
+        pin: token.pin,
         machine_id: MachineId::of_this_machine(),
     };
     context.complete(&pending, &identity)?;
-    say_what_is_next(&joined, context.dir());
+    Ok(joined)
+}
+
+/// What an attempt with this token is called on disk.
+fn tag(token: &JoinToken) -> String {
+    hex::encode(&token.secret.sha256()[..8])
+}
+
+fn print(joined: &Joined, global: &GlobalArgs) -> anyhow::Result<ExitCode> {
     match global.format() {
-        Format::Json => output::print_json(&joined)?,
+        Format::Json => output::print_json(joined)?,
         Format::Table => output::print(&format!("{}/{}", joined.org, joined.host))?,
     }
     Ok(ExitCode::Success)
@@ -85,8 +202,7 @@ async fn check_clock(client: &ControlClient, origin: &Origin) -> Result<(), Cont
     Err(ControlError::ClockOff { origin: origin.clone(), secs, ahead: ahead_secs > 0 })
 }
 
-fn say_what_is_next(joined: &Joined, dir: &std::path::Path) {
-    output::say(format_args!("joined: the identity is in {}", dir.display()));
+fn say_what_is_next(joined: &Joined) {
     if joined.state == HostState::ReadOnly {
         output::say(format_args!(
             "this host has rejoined and may only read: restore first, then run `kheeper hosts resume`"

@@ -8,11 +8,12 @@ use std::path::Path;
 use std::process::Command;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kheeper_e2e::command::{self, Done};
 use kheeper_e2e::process::Running;
 use kheeper_e2e::proxy::ANNOUNCEMENT;
 use kheeper_e2e::s3::DUMMY_AUTHORIZATION;
+use kheeper_e2e::search::{forms_of_key_file, secrets_in};
 use kheeper_e2e::server::free_port;
 use kheeper_e2e::wait::secs;
 use kheeper_e2e::world::{ORG, text};
@@ -20,8 +21,6 @@ use kheeper_e2e::{Cli, Door, Request, Response, World};
 
 /// In everything that a client shows to prove who it is.
 const CLIENTS_OWN: &str = "ThisIsTheClientsOwnSecret0123456789";
-/// The shortest part of a JWT that is worth a name.
-const JWT_PART_MIN: usize = 8;
 
 /// What must not be found, and where it was looked for.
 #[derive(Default)]
@@ -49,19 +48,11 @@ impl Search {
         self.secret("a join token", token);
     }
 
-    /// A private key: the file's text, and the seed in it as programs print bytes.
+    /// A private key, in every form in which programs print bytes.
     fn key_file(&mut self, path: &Path) {
-        let pem = fs::read_to_string(path).expect("a key can be read");
-        let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-        let der = STANDARD.decode(&body).expect("PEM is base64");
-        let start = der.windows(4).position(|bytes| bytes == [4, 34, 4, 32]).expect("an Ed25519 key in PKCS#8") + 4;
-        let seed = &der[start..start + 32];
-        self.secret("a private key's PEM", &body);
-        self.secret("a private key", seed);
-        self.secret("a private key in hex", hex::encode(seed));
-        self.secret("a private key in base64", STANDARD.encode(seed));
-        self.secret("a private key in base64url", URL_SAFE_NO_PAD.encode(seed));
-        self.secret("a private key as a list of bytes", format!("{seed:?}"));
+        for (what, form) in forms_of_key_file(path) {
+            self.secret(what, form);
+        }
     }
 
     /// What was found where.
@@ -73,24 +64,10 @@ impl Search {
                     leaks.push(format!("{place}: {what}"));
                 }
             }
-            let text = String::from_utf8_lossy(content);
-            leaks.extend(looks_secret(&text).map(|what| format!("{place}: {what}")));
+            leaks.extend(secrets_in(content).into_iter().map(|what| format!("{place}: {what}")));
         }
         leaks
     }
-}
-
-/// What looks like a secret, whoever's it is.
-fn looks_secret(text: &str) -> impl Iterator<Item = String> {
-    let of_a_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let words = text.split(move |c| !of_a_token(c)).filter(|word| {
-        let parts: Vec<&str> = word.split('.').collect();
-        let is_jwt = word.starts_with("eyJ") && parts.len() == 3 && parts.iter().all(|part| part.len() >= JWT_PART_MIN);
-        is_jwt || (word.starts_with("kjt1.") && word.len() > 40)
-    });
-    let words = words.map(|word| format!("something like a token: {}…", &word[..12]));
-    let pem = text.contains("PRIVATE KEY-----").then(|| "a private key in PEM".to_owned());
-    words.chain(pem)
 }
 
 /// The world at trace level, and all that came out of it.

@@ -1,6 +1,7 @@
 //! Forged, stretched and misused tokens: refused, all with one text until a signature has verified.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kheeper_e2e::s3::{DUMMY_AUTHORIZATION, xml_values};
 use kheeper_e2e::token::{self, Token, part};
@@ -236,4 +237,33 @@ fn a_name_that_looks_like_another_is_another_or_none() {
     }
     let hosts = scene.world.alice.json(&["hosts", "list"]);
     assert_eq!(hosts.as_array().map(Vec::len), Some(1), "{hosts}");
+}
+
+#[test]
+fn a_flood_of_bad_tokens_is_refused_one_after_the_other_and_a_good_one_passes_it() {
+    /// What `refusal_turns.rs` of the server says: so many at once, then one in five milliseconds.
+    const AT_ONCE: u32 = 500;
+    const INTERVAL: Duration = Duration::from_millis(5);
+    const FLOOD: u32 = 1000;
+    const CONNECTIONS: u32 = 10;
+    let scene = scene();
+    let (stranger, _) = token::new_key_pair();
+    let bad = scene.good.sign(&stranger);
+    let begun = Instant::now();
+    thread::scope(|threads| {
+        for _ in 0..CONNECTIONS {
+            threads.spawn(|| {
+                for _ in 0..FLOOD / CONNECTIONS {
+                    scene.get(&bad).expect(403);
+                }
+            });
+        }
+        // Each of its answers comes while they wait for theirs.
+        for _ in 0..100 {
+            scene.get(&scene.good.sign(&scene.key)).expect(200);
+        }
+    });
+    // A machine that is slow takes longer: that it takes so long at the least is what the turns are for.
+    let least = INTERVAL * (FLOOD - AT_ONCE - CONNECTIONS);
+    assert!(begun.elapsed() >= least, "{FLOOD} were refused in {:?}, which is less than {least:?}", begun.elapsed());
 }

@@ -12,7 +12,7 @@ use super::batch::{Batch, ChangeError};
 use super::rows::{RowExt as _, int, uint};
 use super::{people_read, retention};
 use crate::audit::{AuditBy, AuditNote};
-use crate::caller::{Caller, CallerId, DeleteHost, HostCredential, NewJoinToken, NewKey};
+use crate::caller::{Caller, CallerId, DeleteHost, HostCredential, JoinMode, NewJoinToken, NewKey};
 use crate::error::{Denied, StoreError};
 use crate::index::{HostChange, Outcome};
 
@@ -30,7 +30,7 @@ impl Batch<'_> {
     fn make_host_change(&mut self, change: HostChange) -> Result<Outcome, ChangeError> {
         match change {
             HostChange::Create { caller, namespace, credential } => self.create_host(&caller, &namespace, credential),
-            HostChange::Join { secret_sha256, key, from } => self.join(secret_sha256, &key, from),
+            HostChange::Join { secret_sha256, key, mode, from } => self.join(secret_sha256, &key, mode, from),
             HostChange::Rejoin { caller, namespace, token } => {
                 let host = self.owned_host(&caller, &namespace)?;
                 self.put_join_token(&host.host_id, &token)?;
@@ -112,7 +112,13 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn join(&mut self, secret_sha256: [u8; 32], key: &NewKey, from: Option<IpAddr>) -> Result<Outcome, ChangeError> {
+    fn join(
+        &mut self,
+        secret_sha256: [u8; 32],
+        key: &NewKey,
+        mode: JoinMode,
+        from: Option<IpAddr>,
+    ) -> Result<Outcome, ChangeError> {
         self.check_not_quarantined()?;
         let found = self
             .connection
@@ -130,10 +136,12 @@ impl Batch<'_> {
         let (expires_at, used_by, host_id, joined_before, namespace): (_, _, _, bool, _) =
             found.ok_or(StoreError::JoinTokenInvalid)?;
         match used_by {
+            Some(_) if mode == JoinMode::Confirm => self.check_succeeds(host_id.as_str(), key)?,
             Some(by) if by != key.key_id.as_str() => return Err(StoreError::JoinTokenUsed.into()),
             // The same key may ask again, in case the first answer was lost, however late; nothing changes twice.
             Some(_) => self.insert_key(host_id.as_str(), key, KeyState::Active)?,
             None if expires_at < self.now => return Err(StoreError::JoinTokenExpired.into()),
+            None if mode == JoinMode::Confirm => return Err(StoreError::JoinTokenUnused.into()),
             None => {
                 match self.host_row(&namespace)?.state {
                     HostState::Deleted => return Err(StoreError::HostState("deleted").into()),
@@ -156,6 +164,21 @@ impl Batch<'_> {
         let state = self.host_row(&namespace)?.state;
         let Namespace { org, host } = namespace;
         Ok(Outcome::Joined(Joined { org, host, host_id, key_id: key.key_id.clone(), state }))
+    }
+
+    /// Whether `key` is the one that the host's used join token let in, or took its place by rotation. Any key of the host
+    /// that was not revoked is: joining revokes all others, and who adds a key shows one that is accepted.
+    fn check_succeeds(&self, host_id: &str, key: &NewKey) -> Result<(), ChangeError> {
+        let state: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT state FROM identity_key WHERE key_id = ?1 AND subject = ?2")?
+            .query_row([key.key_id.as_str(), host_id], |row| row.get(0))
+            .optional()?;
+        match state {
+            None => Err(StoreError::JoinTokenUsed.into()),
+            Some(REVOKED) => Err(StoreError::KeyRevoked.into()),
+            Some(_) => Ok(()),
+        }
     }
 
     fn resume(&self, caller: &Caller, namespace: &Namespace) -> Result<Outcome, ChangeError> {

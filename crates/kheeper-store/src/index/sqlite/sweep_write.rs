@@ -237,7 +237,8 @@ impl Batch<'_> {
         Ok(idle.len() as u64)
     }
 
-    /// Forgets what is only kept for a while: completed uploads, attempts, used tokens.
+    /// Forgets what is only kept for a while: completed uploads, attempts, tokens. A join token that was used stays, one a
+    /// host at the most: its host may ask again whether it has joined, and everybody else hears that it was used.
     fn forget_expired(&self, max: u64) -> Result<u64, ChangeError> {
         let day_ago = self.now.minus_secs(COMPLETED_UPLOAD_SECS).as_millis();
         let mut rows = 0;
@@ -247,7 +248,7 @@ impl Batch<'_> {
             "DELETE FROM attempt WHERE (namespace_no, attempt) IN
                  (SELECT namespace_no, attempt FROM attempt WHERE at < ?1 ORDER BY at LIMIT ?2 * 10)",
             "DELETE FROM join_token WHERE secret_sha256 IN
-                 (SELECT secret_sha256 FROM join_token WHERE expires_at < ?1 LIMIT ?2)",
+                 (SELECT secret_sha256 FROM join_token WHERE expires_at < ?1 AND used_by IS NULL LIMIT ?2)",
             "DELETE FROM registration WHERE jti IN (SELECT jti FROM registration WHERE expires_at < ?1 LIMIT ?2)",
         ] {
             rows += self.connection.prepare_cached(sql)?.execute(params![day_ago, int(max)])?;
