@@ -13,6 +13,7 @@ use kheeper_store::{NewKey, StoreError};
 use super::caller::CallSeen;
 use super::problem::ProblemResponse;
 use crate::app::App;
+use crate::request::audit_events;
 
 pub(crate) async fn join(
     State(app): State<Arc<App>>,
@@ -23,7 +24,12 @@ pub(crate) async fn join(
     let key = parse_public_key(&request.public_key_pem)?;
     let secret: JoinSecret = request.secret.parse().map_err(|_| ProblemResponse::from(StoreError::JoinTokenInvalid))?;
     let key = NewKey { key_id: key.key_id(), public_key: *key.as_bytes() };
-    Ok(Json(app.store.join_from(secret.sha256(), key, Some(seen.from)).await?))
+    let key_id = key.key_id.clone();
+    let joined = app.store.join_from(secret.sha256(), key, Some(seen.from)).await;
+    if let Err(error) = &joined {
+        audit_events::join_refused(&app, secret.sha256(), &key_id, seen.from, error).await;
+    }
+    Ok(Json(joined?))
 }
 
 /// Reads an Ed25519 public key in PEM.
