@@ -78,6 +78,20 @@ impl Identity {
         matches!((&self.machine_id, this), (Some(recorded), Some(this)) if recorded != this)
     }
 
+    /// Why a host with this identity must not write from `this` machine, if so; in the words that the proxy's clients read
+    /// and that the commands print.
+    pub fn why_no_writes_here(&self, this: Option<&MachineId>) -> Option<String> {
+        let is_host = matches!(self.subject, IdentitySubject::Host { .. });
+        (is_host && self.is_of_another_machine(this)).then(|| {
+            format!(
+                "this identity ({}) was made on another machine, and two machines must not write the same backups. If \
+                 this one replaces it, run `kheeper hosts rejoin` as an owner and `kheeper hosts join --replace` here; \
+                 if it is a copy, give it a host of its own with `kheeper hosts create`.",
+                self.subject
+            )
+        })
+    }
+
     /// The file's content.
     pub fn to_json(&self) -> String {
         let file = IdentityFile::from(self.clone());
@@ -222,6 +236,8 @@ mod tests {
         assert!(!identity.is_of_another_machine(Some(&here)));
         assert!(identity.is_of_another_machine(Some(&there)));
         assert!(!identity.is_of_another_machine(None));
+        assert!(identity.why_no_writes_here(Some(&there)).is_some_and(|why| why.contains("another machine")));
+        assert_eq!(identity.why_no_writes_here(Some(&here)), None);
         identity.machine_id = None;
         assert!(!identity.is_of_another_machine(Some(&there)));
     }

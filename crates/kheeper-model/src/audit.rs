@@ -16,6 +16,100 @@ pub type ChainHash = [u8; 32];
 /// What the first record of a chain is hashed with.
 pub const CHAIN_START: ChainHash = [0; 32];
 
+/// Makes an enum of acts, their names in the log, and a list that none can be missing from.
+macro_rules! acts {
+    ($($(#[$doc:meta])* $act:ident = $name:literal,)*) => {
+        /// What can be in the log. A record names it by its text, so that records of acts that are no more can be read.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum AuditAct {
+            $($(#[$doc])* $act,)*
+        }
+
+        impl AuditAct {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$act,)*];
+
+            /// What the log calls it.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$act => $name,)*
+                }
+            }
+        }
+    };
+}
+
+acts! {
+    /// The operator made a user.
+    UserCreate = "user.create",
+    /// The operator refuses a user's keys.
+    UserDisable = "user.disable",
+    /// The operator accepts them again.
+    UserEnable = "user.enable",
+    /// The operator registered a key.
+    KeyRegister = "key.register",
+    /// A key that was registered from a file, or added to a host, has signed for the first time.
+    KeyActivate = "key.activate",
+    /// A key is refused for ever.
+    KeyRevoke = "key.revoke",
+    /// A person made an org.
+    OrgCreate = "org.create",
+    /// An owner changed what holds for all hosts of an org.
+    OrgSet = "org.set",
+    /// Somebody was given a role in an org.
+    MemberPut = "member.put",
+    /// Somebody's role in an org was taken away.
+    MemberRemove = "member.remove",
+    /// An owner made a host.
+    HostCreate = "host.create",
+    /// A machine joined as a host, or was refused to.
+    HostJoin = "host.join",
+    /// An owner made a new join token for a host.
+    HostRejoin = "host.rejoin",
+    /// A rejoined host may write again.
+    HostResume = "host.resume",
+    /// An owner refuses a host's keys.
+    HostDisable = "host.disable",
+    /// An owner accepts them again.
+    HostEnable = "host.enable",
+    /// A host added a key to its own.
+    HostAddKey = "host.add-key",
+    /// A host gave its other keys an end.
+    HostRetireKeys = "host.retire-keys",
+    /// An owner ended all keys of a host.
+    HostRevoke = "host.revoke",
+    /// An owner closed a host's namespace.
+    HostDelete = "host.delete",
+    /// An owner opened it again.
+    HostUndelete = "host.undelete",
+    /// An owner changed what holds for a host.
+    HostSet = "host.set",
+    /// An owner lent a host's objects to another.
+    GrantCreate = "grant.create",
+    /// An owner ended that.
+    GrantDelete = "grant.delete",
+    /// A host read what is lent to it.
+    GrantUse = "grant.use",
+    /// A host hid objects.
+    ObjectsDelete = "objects.delete",
+    /// An owner made objects what they were.
+    ObjectsRestore = "objects.restore",
+    /// The operator copied the store.
+    SnapshotTake = "snapshot.take",
+    /// The operator lets callers in of a store that was restored.
+    QuarantineEnd = "quarantine.end",
+    /// The operator goes on with an older index.
+    IndexAcceptOlder = "index.accept-older",
+    /// Somebody was refused.
+    RequestDenied = "request.denied",
+}
+
+impl std::fmt::Display for AuditAct {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// One record, as its text holds it. The order of the fields is that of the text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditRecord {

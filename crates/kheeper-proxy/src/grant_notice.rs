@@ -34,11 +34,17 @@ impl Notice {
 }
 
 impl GrantNotices {
-    /// Looks whether an answer was had by a grant, and says what has to be said.
+    /// Looks whether an answer was had by grants, and says what has to be said of each.
     pub(crate) fn look_at(&self, headers: &HeaderMap) {
-        let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let Some(host) = header("x-kheeper-grant-of") else { return };
-        let Some(secs_left) = header("x-kheeper-grant-secs-left").and_then(|secs| secs.parse().ok()) else { return };
+        let all = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        for (host, secs_left) in all("x-kheeper-grant-of").zip(all("x-kheeper-grant-secs-left")) {
+            if let Ok(secs_left) = secs_left.parse() {
+                self.say(host, secs_left);
+            }
+        }
+    }
+
+    fn say(&self, host: &str, secs_left: u64) {
         match self.note(host, secs_left) {
             None => {}
             Some(Notice::Begun) => tracing::info!("reading {host} by a grant, for another {} min", secs_left / 60),
@@ -63,6 +69,19 @@ impl GrantNotices {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_by_several_grants_speaks_of_each() {
+        let notices = GrantNotices::default();
+        let mut headers = HeaderMap::new();
+        for (host, secs_left) in [("web-01", "59"), ("web-03", "7200")] {
+            headers.append("x-kheeper-grant-of", host.parse().expect("a header value"));
+            headers.append("x-kheeper-grant-secs-left", secs_left.parse().expect("a header value"));
+        }
+        notices.look_at(&headers);
+        assert_eq!(notices.note("web-01", 58), None, "that was said");
+        assert_eq!(notices.note("web-03", 7100), None, "and so was that");
+    }
 
     #[test]
     fn each_step_towards_the_end_is_said_once_and_a_new_grant_begins_again() {

@@ -162,12 +162,5 @@ fn why_no_writes(config: &ProxyConfig, scope: Option<&Scope>) -> Option<String> 
         };
         return Some(format!("this proxy is read-only: {owner}."));
     }
-    config.identity.is_of_another_machine(config.machine_id.as_ref()).then(|| {
-        format!(
-            "this identity ({}) was made on another machine, and two machines must not write the same backups. If this \
-             one replaces it, run `kheeper hosts rejoin` as an owner and `kheeper hosts join --replace` here; if it is \
-             a copy, give it a host of its own with `kheeper hosts create`.",
-            config.identity.subject
-        )
-    })
+    config.identity.why_no_writes_here(config.machine_id.as_ref())
 }

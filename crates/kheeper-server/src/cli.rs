@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use kheeper_model::UserName;
 
 /// The object store that hosts back themselves up to.
 #[derive(Debug, Parser)]
@@ -140,7 +141,7 @@ pub(crate) enum Users {
     /// Create a user and print their id.
     Create {
         /// The user's name.
-        name: String,
+        name: UserName,
         #[command(flatten)]
         operator: OperatorArgs,
     },

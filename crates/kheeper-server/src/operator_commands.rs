@@ -20,7 +20,6 @@ pub(crate) const EXIT_DAMAGED: u8 = 4;
 pub(crate) fn users(command: Users) -> anyhow::Result<ExitCode> {
     match command {
         Users::Create { name, operator } => {
-            let name = name.parse().with_context(|| format!("{name:?} is no user name"))?;
             let Reply::User(user) = ask(&operator, Request::UsersCreate { name })? else { return unexpected() };
             if operator.json {
                 print_json(&user)?;

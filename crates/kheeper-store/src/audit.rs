@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use kheeper_model::audit::{AuditOutcome, AuditPage, ChainCheck};
+use kheeper_model::audit::{AuditAct, AuditOutcome, AuditPage, ChainCheck};
 use kheeper_model::limits::AUDIT_PAGE_MAX;
 use kheeper_model::{KeyId, OrgName};
 
@@ -16,7 +16,7 @@ use crate::store::Store;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditNote {
     /// What was done or tried.
-    pub act: &'static str,
+    pub act: AuditAct,
     /// Who.
     pub by: AuditBy,
     /// To what.
@@ -58,13 +58,13 @@ impl From<&Caller> for AuditBy {
 
 impl AuditNote {
     /// Something that was done.
-    pub fn done(act: &'static str, by: impl Into<AuditBy>, on: impl ToString) -> Self {
+    pub fn done(act: AuditAct, by: impl Into<AuditBy>, on: impl ToString) -> Self {
         let (by, on) = (by.into(), Some(on.to_string()));
         Self { act, by, on, outcome: AuditOutcome::Done, details: BTreeMap::new() }
     }
 
     /// Something that was refused.
-    pub fn denied(act: &'static str, by: impl Into<AuditBy>, on: impl ToString) -> Self {
+    pub fn denied(act: AuditAct, by: impl Into<AuditBy>, on: impl ToString) -> Self {
         Self { outcome: AuditOutcome::Denied, ..Self::done(act, by, on) }
     }
 
@@ -98,7 +98,7 @@ impl Store {
 
     /// Up to `max` records of a chain after number `after`.
     pub async fn audit_page(&self, org: Option<&OrgName>, after: u64, max: usize) -> Result<AuditPage, StoreError> {
-        self.shared.index.audit_page(org, after, max.min(AUDIT_PAGE_MAX)).await
+        self.index().audit_page(org, after, max.min(AUDIT_PAGE_MAX)).await
     }
 
     /// Follows every chain from its oldest record to its newest.

@@ -60,8 +60,8 @@ impl Store {
     }
 
     /// A pending key has signed a valid token: it is active from now on. May be repeated.
-    pub async fn activate_key(&self, key_id: &KeyId) -> Result<KeyRecord, StoreError> {
-        self.key(PeopleChange::ActivateKey(key_id.clone())).await
+    pub async fn activate_key(&self, key_id: &KeyId, from: Option<IpAddr>) -> Result<KeyRecord, StoreError> {
+        self.key(PeopleChange::ActivateKey { key_id: key_id.clone(), from }).await
     }
 
     /// Refuses a key for ever. May be repeated.
@@ -94,6 +94,11 @@ impl Store {
             Some(subject) => self.shared.index.caller(key_id, &subject).await,
             None => Ok(None),
         }
+    }
+
+    /// The host that a join token is or was for: also a used or expired one, while it is remembered.
+    pub async fn host_of_join_token(&self, secret_sha256: [u8; 32]) -> Result<Option<Namespace>, StoreError> {
+        self.shared.index.host_of_join_token(secret_sha256).await
     }
 
     /// The number that changes whenever someone's rights do: in the same transaction, and for every server to read.

@@ -37,7 +37,7 @@ impl Store {
 
     /// Who has a role in an org: owners first, by name.
     pub async fn members(&self, org: &OrgName) -> Result<Vec<MemberRecord>, StoreError> {
-        self.shared.index.members(org).await
+        self.index().members(org).await
     }
 
     async fn member_change(&self, change: PeopleChange) -> Result<Vec<MemberRecord>, StoreError> {

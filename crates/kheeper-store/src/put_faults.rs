@@ -93,7 +93,7 @@ async fn failing(error: rustix::io::Errno) -> (tempfile::TempDir, Arc<FailingSyn
     store.create_org(&owner, "myorg".parse().unwrap()).await.unwrap();
     let namespace = "myorg/web-01".parse().unwrap();
     let host = store.create_host(&owner, &namespace, HostCredential::PublicKey(key("h"))).await.unwrap();
-    store.activate_key(&key("h").key_id).await.unwrap();
+    store.activate_key(&key("h").key_id, None).await.unwrap();
     let caller = Caller { key_id: key("h").key_id, subject: CallerId::Host(host.id), from: None };
     let host = store.host_store(caller, namespace, host.namespace_id);
     (directory, blobs, store, host)

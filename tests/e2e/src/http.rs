@@ -105,10 +105,12 @@ impl Request {
 
     /// Connects and sends the head only.
     pub fn open(&self, address: SocketAddr) -> io::Result<TcpStream> {
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-        stream.set_read_timeout(Some(SILENCE))?;
-        stream.set_write_timeout(Some(SILENCE))?;
-        stream.set_nodelay(true)?;
+        let mut stream = connect(address)?;
+        self.write_head(&mut stream, address)?;
+        Ok(stream)
+    }
+
+    fn write_head(&self, stream: &mut TcpStream, address: SocketAddr) -> io::Result<()> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             head += &format!("Host: {address}\r\n");
@@ -124,8 +126,7 @@ impl Request {
             Body::Chunked { .. } | Body::CutOff(_) => head += "Transfer-Encoding: chunked\r\n",
         }
         head += "\r\n";
-        stream.write_all(head.as_bytes())?;
-        Ok(stream)
+        stream.write_all(head.as_bytes())
     }
 
     fn write_body(&self, stream: &mut TcpStream) -> io::Result<()> {
@@ -151,6 +152,35 @@ impl Request {
                 stream.shutdown(std::net::Shutdown::Write)
             }
         }
+    }
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.set_write_timeout(Some(SILENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// One connection, kept for one request after another.
+#[derive(Debug)]
+pub struct Connection {
+    address: SocketAddr,
+    reader: BufReader<TcpStream>,
+}
+
+impl Connection {
+    /// Connects.
+    pub fn open(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { address, reader: BufReader::new(connect(address)?) })
+    }
+
+    /// Sends a request on it and reads the answer; an error when the peer has closed it, among others.
+    pub fn send(&mut self, request: &Request) -> io::Result<Response> {
+        request.write_head(self.reader.get_mut(), self.address)?;
+        request.write_body(self.reader.get_mut())?;
+        read_response(&mut self.reader, &request.method)
     }
 }
 

@@ -10,6 +10,7 @@
 pub mod archiver;
 pub mod binaries;
 pub mod cli;
+pub mod clock;
 pub mod command;
 pub mod digest;
 pub mod files;

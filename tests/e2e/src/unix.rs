@@ -1,5 +1,6 @@
 //! Accounts of this machine: PostgreSQL refuses to run as root, and the proxy can tell callers apart.
 
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -39,6 +40,22 @@ impl Account {
 /// Whether the tests run as root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Whether a test that has to be root may go on. If not, `case` is named on standard output, past the capture of the test
+/// runner: a test that tried nothing is no test that passed, and `./test` counts these lines.
+#[must_use]
+pub fn is_root_for(case: &str) -> bool {
+    let is_root = is_root();
+    if !is_root {
+        note_not_run("ROOT", case);
+    }
+    is_root
+}
+
+/// Says that a case did not run, for want of something that `./test` cannot install.
+pub fn note_not_run(want: &str, case: &str) {
+    let _ = std::io::stdout().write_all(format!("\n{want}-NOT-RUN {case}\n").as_bytes());
 }
 
 /// The account PostgreSQL runs as: `postgres` when the tests run as root, otherwise whoever runs them (`None`).

@@ -131,6 +131,16 @@ impl World {
         Host { name: name.to_owned(), cli }
     }
 
+    /// A change of the index that no command makes, while the server is down.
+    pub fn change_index(&mut self, sql: &str) {
+        self.server.terminate();
+        let mut python = std::process::Command::new("python3");
+        python.args(["-c", "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()"]);
+        python.arg(self.server.data.join("index.db")).arg(sql);
+        crate::command::run(python, secs(20)).ok();
+        self.server.restart();
+    }
+
     /// A proxy with a host's identity.
     pub fn host_proxy(&self, host: &Host) -> Proxy {
         Proxy::start(&host.cli, &[])

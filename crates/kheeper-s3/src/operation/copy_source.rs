@@ -1,5 +1,6 @@
 //! `x-amz-copy-source`: what a copy reads from.
 
+use http::HeaderMap;
 use kheeper_model::{ObjectKey, OrgName};
 
 use crate::path::{decode, parse_bucket, parse_key};
@@ -15,6 +16,12 @@ pub struct CopySource {
 }
 
 impl CopySource {
+    /// What the header names, whatever else is wrong with the request: a version of it is that key, too.
+    pub fn named(headers: &HeaderMap) -> Option<Self> {
+        let header = headers.get("x-amz-copy-source")?.to_str().ok()?;
+        Self::parse(header.rsplit_once("?versionId=").map_or(header, |(path, _)| path)).ok()
+    }
+
     /// Parses `bucket/key` or `/bucket/key`, percent-encoded as a whole or in part, with an empty `?versionId=` or none.
     ///
     /// It is decoded once and then split at its first `/`, since some clients encode that one too; no bucket's name

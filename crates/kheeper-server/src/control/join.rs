@@ -13,6 +13,7 @@ use kheeper_store::{JoinMode, NewKey, StoreError};
 use super::caller::CallSeen;
 use super::problem::ProblemResponse;
 use crate::app::App;
+use crate::request::audit_events;
 
 pub(crate) async fn join(
     State(app): State<Arc<App>>,
@@ -22,9 +23,16 @@ pub(crate) async fn join(
     let Json(request) = body?;
     let key = parse_public_key(&request.public_key_pem)?;
     let key = NewKey { key_id: key.key_id(), public_key: *key.as_bytes() };
+    let key_id = key.key_id.clone();
     let mode = if request.confirm { JoinMode::Confirm } else { JoinMode::Join };
     let joined = match request.secret.parse::<JoinSecret>() {
-        Ok(secret) => app.store.join_from(secret.sha256(), key, mode, Some(seen.from)).await,
+        Ok(secret) => {
+            let joined = app.store.join_from(secret.sha256(), key, mode, Some(seen.from)).await;
+            if let Err(error) = &joined {
+                audit_events::join_refused(&app, secret.sha256(), &key_id, seen.from, error).await;
+            }
+            joined
+        }
         Err(_) => Err(StoreError::JoinTokenInvalid),
     };
     if let Err(StoreError::JoinTokenInvalid) = &joined {

@@ -8,6 +8,7 @@ use kheeper_store::{ListQuery, ReadStore};
 
 use super::list_objects_v2::{charge_host, object_page};
 use crate::request::dispatch::{Call, read};
+use crate::request::lending::ShownHosts;
 use crate::request::respond::{self, ResponseBody};
 
 pub(crate) async fn handle(
@@ -23,5 +24,8 @@ pub(crate) async fn handle(
         max: list.max_keys as usize,
     };
     let page = read(store.list(query)).await?;
-    Ok(respond::xml(response::list_objects_v1(&list, &object_page(page))))
+    let shown = ShownHosts::of(&page);
+    let mut response = respond::xml(response::list_objects_v1(&list, &object_page(page)));
+    response.extensions_mut().insert(shown);
+    Ok(response)
 }

@@ -8,6 +8,7 @@ use kheeper_s3::xml::response::{self, ObjectEntry, ObjectPage};
 use kheeper_store::{ListEntry, ListPage, ListQuery, ReadStore};
 
 use crate::request::dispatch::{Call, read};
+use crate::request::lending::ShownHosts;
 use crate::request::respond::{self, ResponseBody};
 
 /// What an object has whose client named no checksum.
@@ -31,7 +32,10 @@ pub(crate) async fn handle(
         max: list.max_keys as usize,
     };
     let page = read(store.list(query)).await?;
-    Ok(respond::xml(response::list_objects_v2(&list, &object_page(page))))
+    let shown = ShownHosts::of(&page);
+    let mut response = respond::xml(response::list_objects_v2(&list, &object_page(page)));
+    response.extensions_mut().insert(shown);
+    Ok(response)
 }
 
 /// A listing is charged to the host that asks; what an owner lists across hosts is charged to nobody.

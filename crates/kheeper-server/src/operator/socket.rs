@@ -1,4 +1,4 @@
-//! `DATA/admin.sock`: one request line in, one reply line out.
+//! `DATA/admin.sock`: a request line in, a reply line out, as often as the command has something to ask.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -14,7 +14,7 @@ use super::{Reply, Request};
 
 /// Bytes of a request line.
 const REQUEST_BYTES_MAX: u64 = 16 * 1024;
-/// From accept to a whole request line.
+/// From accept, or from a reply, to a whole request line.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The socket's name in the data directory.
@@ -64,27 +64,31 @@ async fn serve(stream: UnixStream, owner: u32, performer: Arc<Performer>) {
         return;
     }
     let (reader, mut writer) = stream.into_split();
-    let mut line = String::new();
-    let mut reader = BufReader::new(reader.take(REQUEST_BYTES_MAX));
-    match tokio::time::timeout(REQUEST_DEADLINE, reader.read_line(&mut line)).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => return tracing::debug!(%error, "failed to read an operator's request"),
-        Err(_) => return tracing::debug!("an operator's request did not come"),
-    }
-    let reply = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => performer.perform(request).await,
-        Err(error) => Reply::Failed(format!(
-            "the server did not understand the request ({error}); are the command and the server of one version?"
-        )),
-    };
-    let sent = match serde_json::to_vec(&reply) {
-        Ok(mut bytes) => {
-            bytes.push(b'\n');
-            writer.write_all(&bytes).await
+    let mut reader = BufReader::new(reader.take(0));
+    loop {
+        let mut line = String::new();
+        reader.get_mut().set_limit(REQUEST_BYTES_MAX);
+        match tokio::time::timeout(REQUEST_DEADLINE, reader.read_line(&mut line)).await {
+            Ok(Ok(0)) => return,
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return tracing::debug!(%error, "failed to read an operator's request"),
+            Err(_) => return tracing::debug!("an operator's request did not come"),
         }
-        Err(error) => Err(error.into()),
-    };
-    if let Err(error) = sent {
-        tracing::debug!(%error, "failed to answer an operator");
+        let reply = match serde_json::from_str::<Request>(&line) {
+            Ok(request) => performer.perform(request).await,
+            Err(error) => Reply::Failed(format!(
+                "the server did not understand the request ({error}); are the command and the server of one version?"
+            )),
+        };
+        let sent = match serde_json::to_vec(&reply) {
+            Ok(mut bytes) => {
+                bytes.push(b'\n');
+                writer.write_all(&bytes).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = sent {
+            return tracing::debug!(%error, "failed to answer an operator");
+        }
     }
 }

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use http::Method;
-use kheeper_model::{Namespace, OrgName};
+use kheeper_model::audit::AuditAct;
+use kheeper_model::{KeyId, Namespace, OrgName};
 use kheeper_s3::path::{Target, parse_path};
-use kheeper_store::{AuditBy, CallerRecord, CallerSubject, ReadGrant};
+use kheeper_store::{AuditBy, CallerRecord, CallerSubject, ReadGrant, StoreError};
 
-use super::audit_trail::Event;
+use super::audit_trail::{Budget, Event};
 use super::authenticate::Identity;
 use crate::app::App;
 use crate::error::Refusal;
@@ -17,7 +18,12 @@ pub(crate) fn refused(app: &App, refusal: &Refusal, from: IpAddr, method: &Metho
     match refusal {
         Refusal::Denied { who, .. } => note_denied(app, who, Some(from), method, path),
         Refusal::Unauthenticated(_) | Refusal::SigV4 => {
-            app.audit.note(None, denial(AuditBy::Nobody(Some(from)), "the server".to_owned(), method), path);
+            app.audit.note(
+                None,
+                Budget::Strangers,
+                denial(AuditBy::Nobody(Some(from)), "the server".to_owned(), method),
+                path,
+            );
         }
         Refusal::TokenExpired | Refusal::ClockAhead { .. } | Refusal::Quarantined(_) | Refusal::Unavailable(_) => {}
     }
@@ -33,32 +39,61 @@ pub(crate) fn lent(app: &App, identity: &Identity, grant: &ReadGrant, operation:
     let CallerSubject::Host { namespace, .. } = &identity.record.subject else { return };
     let lender = Namespace { org: namespace.org.clone(), host: grant.host.clone() };
     let event = Event {
-        act: "grant.use",
+        act: AuditAct::GrantUse,
         by: by(&identity.record, identity.from),
         on: format!("{lender} by {}", grant.id),
         operation: operation.to_owned(),
         denied: false,
     };
-    app.audit.note(Some(&namespace.org), event, path);
+    app.audit.note(Some(&namespace.org), Budget::Grants, event, path);
+}
+
+/// A machine that showed a join token and did not become a host by it: the org that made the token is told, whoever has
+/// it now.
+pub(crate) async fn join_refused(app: &App, secret_sha256: [u8; 32], key: &KeyId, from: IpAddr, why: &StoreError) {
+    let refused = matches!(
+        why,
+        StoreError::JoinTokenUsed
+            | StoreError::JoinTokenExpired
+            | StoreError::HostState(_)
+            | StoreError::KeyRevoked
+            | StoreError::KeyTaken
+    );
+    if !refused {
+        return;
+    }
+    let of = match app.store.host_of_join_token(secret_sha256).await {
+        Ok(Some(of)) => of,
+        Ok(None) => return,
+        Err(error) => return tracing::warn!(%error, "failed to find out whose join token was refused"),
+    };
+    let event = Event {
+        act: AuditAct::HostJoin,
+        by: AuditBy::Joining(Some(from)),
+        on: of.to_string(),
+        operation: why.to_string(),
+        denied: true,
+    };
+    app.audit.note(Some(&of.org), Budget::Joins, event, &format!("key {key}"));
 }
 
 /// In the chains of the caller's own orgs, and of the org that was named.
 fn note_denied(app: &App, who: &CallerRecord, from: Option<IpAddr>, method: &Method, path: &str) {
-    let mut orgs: Vec<OrgName> = match &who.subject {
+    let own: Vec<OrgName> = match &who.subject {
         CallerSubject::Host { namespace, .. } => vec![namespace.org.clone()],
-        CallerSubject::User { owns, .. } => owns.clone(),
+        CallerSubject::User { owns, audits, .. } => owns.iter().chain(audits).cloned().collect(),
     };
     let (named, on) = target(path);
-    orgs.extend(named);
-    orgs.sort();
-    orgs.dedup();
-    for org in &orgs {
-        app.audit.note(Some(org), denial(by(who, from), on.clone(), method), path);
+    for org in &own {
+        app.audit.note(Some(org), Budget::Own, denial(by(who, from), on.clone(), method), path);
+    }
+    if let Some(org) = named.filter(|org| !own.contains(org)) {
+        app.audit.note(Some(&org), Budget::Strangers, denial(by(who, from), on, method), path);
     }
 }
 
 fn denial(by: AuditBy, on: String, method: &Method) -> Event {
-    Event { act: "request.denied", by, on, operation: method.to_string(), denied: true }
+    Event { act: AuditAct::RequestDenied, by, on, operation: method.to_string(), denied: true }
 }
 
 fn by(who: &CallerRecord, from: Option<IpAddr>) -> AuditBy {

@@ -1,14 +1,15 @@
 //! What the audit log shall say of requests that change nothing: refusals, and reads by a grant.
 //!
 //! They are gathered, and written as one record for as many as were alike. Each chain gets ten records at once and then
-//! one in six seconds; what finds no room is counted, and the count is written. So nobody fills a log by being refused.
+//! one in six seconds of each kind of event ([`Budget`]); what finds no room is counted, and the count is written. So
+//! nobody fills a log by being refused, and nobody crowds out of it what others are to be remembered for.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kheeper_model::OrgName;
-use kheeper_model::audit::AuditOutcome;
+use kheeper_model::audit::{AuditAct, AuditOutcome};
 use kheeper_store::{AuditBy, AuditNote, Store, StoreError};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -21,45 +22,83 @@ const BURST: u32 = 10;
 const REFILL: Duration = Duration::from_secs(6);
 /// Kinds of request that a chain gathers; more are counted as dropped.
 const KINDS_MAX: usize = 64;
-/// Chains that are gathered for.
+/// Chains that are gathered for at once, for each kind of event. Strangers name orgs that they make up.
 const CHAINS_MAX: usize = 256;
+
+/// Whose events share the room of a chain: what one of them does crowds out only its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Budget {
+    /// Refusals of the org's own hosts and people.
+    Own,
+    /// Refusals of those who have no part in the org.
+    Strangers,
+    /// Joins that were refused: of whoever has a join token.
+    Joins,
+    /// Reads by grants.
+    Grants,
+}
+
+/// One chain's share for one kind of event.
+type Place = (Option<OrgName>, Budget);
 
 /// Requests that are alike: one record says how many there were.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Event {
     /// What was done or tried.
-    pub(crate) act: &'static str,
+    pub(crate) act: AuditAct,
     /// Who.
     pub(crate) by: AuditBy,
     /// What it was done or tried on, without what differs from one request to the next.
     pub(crate) on: String,
-    /// Which operation.
+    /// Which operation; of a join, why it was refused.
     pub(crate) operation: String,
     /// Whether it was refused.
     pub(crate) denied: bool,
 }
 
+/// What waits to be written, and how much found no place at all.
+#[derive(Debug, Default)]
+struct Gathered {
+    chains: HashMap<Place, Chain>,
+    lost: u64,
+}
+
 /// Gathers events, and writes them. Dropping it stops the writing.
 pub(crate) struct AuditTrail {
-    gathered: Arc<Mutex<HashMap<Option<OrgName>, Chain>>>,
+    gathered: Arc<Mutex<Gathered>>,
     task: JoinHandle<()>,
 }
 
 impl AuditTrail {
     /// Begins to write what will be gathered.
     pub(crate) fn start(store: Store) -> Self {
-        let gathered = Arc::<Mutex<HashMap<_, _>>>::default();
+        let gathered = Arc::<Mutex<Gathered>>::default();
         let task = tokio::spawn(write_for_ever(store, Arc::clone(&gathered)));
         Self { gathered, task }
     }
 
     /// Notes an event in the chain of an org, or in the server's own. `sample` is shown for one of those that are alike.
-    pub(crate) fn note(&self, org: Option<&OrgName>, event: Event, sample: &str) {
-        let mut chains = lock(&self.gathered);
-        if chains.len() >= CHAINS_MAX && !chains.contains_key(&org.cloned()) {
+    pub(crate) fn note(&self, org: Option<&OrgName>, budget: Budget, event: Event, sample: &str) {
+        lock(&self.gathered).note((org.cloned(), budget), event, sample);
+    }
+}
+
+impl Gathered {
+    fn note(&mut self, place: Place, event: Event, sample: &str) {
+        let alike = |other: &&Place| other.1 == place.1;
+        if !self.chains.contains_key(&place) && self.chains.keys().filter(alike).count() >= CHAINS_MAX {
+            self.lost += 1;
             return;
         }
-        chains.entry(org.cloned()).or_insert_with(Chain::new).gather(event, sample);
+        self.chains.entry(place).or_insert_with(Chain::new).gather(event, sample);
+    }
+
+    /// What may be written now.
+    fn take(&mut self, now: Instant) -> Vec<(Option<OrgName>, Vec<AuditNote>)> {
+        let ready = self.chains.iter_mut().map(|((org, _), chain)| (org.clone(), chain.take(now)));
+        let ready = ready.filter(|(_, notes)| !notes.is_empty()).collect();
+        self.chains.retain(|_, chain| !chain.is_idle());
+        ready
     }
 }
 
@@ -126,23 +165,24 @@ impl Event {
     fn into_note(self, seen: &Seen, dropped: u64) -> AuditNote {
         let outcome = if self.denied { AuditOutcome::Denied } else { AuditOutcome::Done };
         let note = AuditNote { outcome, ..AuditNote::done(self.act, self.by, self.on) };
-        let note = note.with("operation", self.operation).with("count", seen.count).with("for-instance", &seen.sample);
+        let what = if self.act == AuditAct::HostJoin { "why" } else { "operation" };
+        let note = note.with(what, self.operation).with("count", seen.count).with("for-instance", &seen.sample);
         if dropped > 0 { note.with("others-not-written", dropped) } else { note }
     }
 }
 
-async fn write_for_ever(store: Store, gathered: Arc<Mutex<HashMap<Option<OrgName>, Chain>>>) {
+async fn write_for_ever(store: Store, gathered: Arc<Mutex<Gathered>>) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let ready: Vec<(Option<OrgName>, Vec<AuditNote>)> = {
-            let (mut chains, now) = (lock(&gathered), Instant::now());
-            let ready = chains.iter_mut().map(|(org, chain)| (org.clone(), chain.take(now)));
-            let ready = ready.filter(|(_, notes)| !notes.is_empty()).collect();
-            chains.retain(|_, chain| !chain.is_idle());
-            ready
+        let (ready, lost) = {
+            let mut gathered = lock(&gathered);
+            (gathered.take(Instant::now()), std::mem::take(&mut gathered.lost))
         };
+        if lost > 0 {
+            tracing::warn!(lost, "refusals in too many orgs at once: some are not in the audit log");
+        }
         for (org, notes) in ready {
             match store.note(org.as_ref(), notes).await {
                 // What was asked for was no org at all: there is nobody to tell.
@@ -163,7 +203,7 @@ mod tests {
 
     fn event(on: &str) -> Event {
         Event {
-            act: "request.denied",
+            act: AuditAct::RequestDenied,
             by: AuditBy::Nobody(None),
             on: on.to_owned(),
             operation: "GetObject".to_owned(),
@@ -189,5 +229,30 @@ mod tests {
         let rest: Vec<AuditNote> = (3..100).flat_map(|count| chain.take(begun + count * REFILL)).collect();
         let alike = first.iter().chain(&rest).find(|note| note.on.as_deref() == Some("myorg/web-01"));
         assert_eq!(alike.map(|note| note.details["count"].as_str()), Some("1000"));
+    }
+
+    #[test]
+    fn strangers_crowd_nothing_out_of_an_orgs_chain_but_one_another() {
+        let org: Option<OrgName> = Some("myorg".parse().expect("a name"));
+        let mut gathered = Gathered::default();
+        for number in 0..200 {
+            gathered.note((org.clone(), Budget::Strangers), event(&format!("myorg/h-{number:03}")), "/x");
+            let made_up = Some(format!("made-up-{number:03}").parse().expect("a name"));
+            gathered.note((made_up.clone(), Budget::Strangers), event("x"), "/x");
+            gathered.note((made_up.clone(), Budget::Strangers), event("y"), "/x");
+        }
+        for number in 200..1000 {
+            let made_up = Some(format!("made-up-{number:03}").parse().expect("a name"));
+            gathered.note((made_up, Budget::Strangers), event("x"), "/x");
+        }
+        let of_the_org = [Budget::Own, Budget::Joins, Budget::Grants];
+        for budget in of_the_org {
+            gathered.note((org.clone(), budget), event("myorg/zzz"), "/myorg/zzz/a");
+        }
+        assert_eq!(gathered.lost, 1000 - (CHAINS_MAX as u64 - 1), "of made-up orgs there are no more than that");
+        let written = gathered.take(Instant::now());
+        let written = written.iter().filter(|(of, _)| *of == org).flat_map(|(_, notes)| notes);
+        let seen = written.filter(|note| note.on.as_deref() == Some("myorg/zzz")).count();
+        assert_eq!(seen, of_the_org.len(), "each has a room of its own");
     }
 }

@@ -110,7 +110,7 @@ async fn verify(app: &App, token: &str, from: IpAddr, now: Timestamp) -> Result<
         KeyState::Revoked => return Err(Refusal::denied("the key was revoked", &record)),
         KeyState::Pending => {
             // The token proves that somebody holds the key that was registered from a file.
-            app.store.activate_key(&head.key_id).await.map_err(unavailable)?;
+            app.store.activate_key(&head.key_id, Some(from)).await.map_err(unavailable)?;
             find(&app.store, &head).await?
         }
     };

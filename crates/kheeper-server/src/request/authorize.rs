@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use http::request::Parts;
 use kheeper_model::api::HostState;
 use kheeper_model::{HostName, ObjectKey, OrgName, Timestamp};
+use kheeper_s3::operation::CopySource;
 use kheeper_s3::path::{Target, parse_path};
 use kheeper_s3::{Operation, OperationClass, OperationKind, S3Error, S3ErrorCode};
 use kheeper_store::{CallerSubject, HostStore, ReadGrant, ReadScope, ReadStore, Store, StoreError};
 
 use super::authenticate::Identity;
+use super::lending::grant_for;
 use crate::error::store_error;
 
 /// What a handler gets to work with. There is no way from one of these to a namespace it was not made for.
@@ -158,20 +161,6 @@ pub(crate) fn may_read(identity: &Identity, bucket: &OrgName, key: &ObjectKey, n
     read_scope(identity, bucket, now).is_ok_and(|scope| scope.holds(key))
 }
 
-/// The grant by which a host reads what an operation names; none where it is the host's own, or a user who asks. Of
-/// several the one that lasts longest, which is why it may have ended.
-pub(crate) fn grant_for<'a>(identity: &'a Identity, operation: &Operation) -> Option<&'a ReadGrant> {
-    let CallerSubject::Host { namespace, grants, .. } = &identity.record.subject else { return None };
-    let named = match operation {
-        Operation::ListObjectsV1(list) => list.prefix.as_str(),
-        Operation::ListObjectsV2(list) => list.prefix.as_str(),
-        _ => operation.key()?.as_str(),
-    };
-    let host = named.split_once('/').map(|(host, _)| host)?;
-    let lends = |grant: &&ReadGrant| grant.host.as_str() == host && grant.host != namespace.host;
-    grants.iter().filter(lends).max_by_key(|grant| grant.ends_at)
-}
-
 /// What is told of a read that a grant allowed until lately: an operator in the middle of a restore has to know.
 fn ended(identity: &Identity, operation: &Operation, now: Timestamp) -> Option<S3Error> {
     let grant = grant_for(identity, operation).filter(|grant| grant.ends_at <= now)?;
@@ -207,16 +196,20 @@ fn own_namespace(store: &Store, identity: &Identity) -> Result<HostStore, S3Erro
     }
 }
 
-/// What is told of a request that did not parse: what was wrong with it, if it named something of the caller's, and
-/// 403 if not. Else an upload id could be tried on a foreign key, and the answer would depend on the id.
-pub(crate) fn explain(identity: &Identity, raw_path: &str, now: Timestamp, error: S3Error) -> S3Error {
-    let allowed = match parse_path(raw_path) {
+/// What is told of a request that did not parse: what was wrong with it, if all that it named is the caller's, and 403 if
+/// not. Else an upload id could be tried on a foreign key, and the answer would depend on the id.
+pub(crate) fn explain(identity: &Identity, head: &Parts, now: Timestamp, error: S3Error) -> S3Error {
+    let allowed = match parse_path(head.uri.path()) {
         Ok(Target::Object { bucket, key }) => {
             read_scope(identity, &bucket, now).and_then(|scope| holds(&scope, Some(&key)))
         }
         Ok(Target::Bucket { name }) => read_scope(identity, &name, now).map(drop),
         Ok(Target::Service) | Err(_) => Ok(()),
     };
+    let allowed = allowed.and_then(|()| match CopySource::named(&head.headers) {
+        Some(source) => standing_scope(identity, &source.bucket).and_then(|scope| holds(&scope, Some(&source.key))),
+        None => Ok(()),
+    });
     allowed.err().unwrap_or(error)
 }
 

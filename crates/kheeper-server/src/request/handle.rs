@@ -15,9 +15,10 @@ use tower::ServiceExt as _;
 use super::admit::{admit, check_length, demand};
 use super::audit_events as audit;
 use super::authenticate::{Identity, authenticate};
-use super::authorize::{authorize, class_name, explain, grant_for};
+use super::authorize::{authorize, class_name, explain};
 use super::body::RequestBody;
 use super::dispatch::{Call, dispatch};
+use super::lending::{ShownHosts, grant_for, grants_used};
 use super::respond::{self, Holding, ResponseBody};
 use super::traffic::Meter;
 use crate::app::App;
@@ -117,9 +118,9 @@ async fn allowed(
     body: &mut RequestBody,
 ) -> Result<Response<ResponseBody>, S3Error> {
     let now = app.clock.now();
-    let operation = parsed.map_err(|error| explain(identity, head.uri.path(), now, error))?;
+    let operation = parsed.map_err(|error| explain(identity, head, now, error))?;
     let access = authorize(&app.store, identity, &operation, now, as_of::parse(&head.headers)?)?;
-    let grant = grant_for(identity, &operation).cloned();
+    let named = grant_for(identity, &operation).cloned();
     check_length(&operation, &head.headers)?;
     let (name, class) = (operation.name(), operation.class());
     let meter = Meter::new(app.store.clone(), class);
@@ -130,9 +131,14 @@ async fn allowed(
         "operation" => name, "class" => class_name(class), "status" => outcome.as_str().to_owned(),
     )
     .increment(1);
+    if let (Some(grant), Err(_)) = (&named, &answered) {
+        // That something is not there was read by the grant, too.
+        audit::lent(app, identity, grant, name, head.uri.path());
+    }
     let mut response = answered?;
-    if let Some(grant) = grant {
-        respond::set_grant(&mut response, &grant, now);
+    let shown = response.extensions_mut().remove::<ShownHosts>();
+    for grant in grants_used(identity, named, shown.as_ref(), now) {
+        respond::add_grant(&mut response, &grant, now);
         audit::lent(app, identity, &grant, name, head.uri.path());
     }
     Ok(response)

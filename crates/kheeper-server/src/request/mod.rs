@@ -1,13 +1,14 @@
 //! One request, step by step: parse, authenticate, admit, authorize, dispatch, respond.
 
 pub(crate) mod admit;
-mod audit_events;
+pub(crate) mod audit_events;
 pub(crate) mod audit_trail;
 pub(crate) mod authenticate;
 pub(crate) mod authorize;
 pub(crate) mod body;
 pub(crate) mod dispatch;
 pub(crate) mod handle;
+pub(crate) mod lending;
 pub(crate) mod pace;
 pub(crate) mod places;
 pub(crate) mod refusal_turns;

@@ -81,10 +81,11 @@ pub(crate) fn set(response: &mut Response<ResponseBody>, name: HeaderName, value
 }
 
 /// Says by which grant something was read, and how long it still lasts: a proxy warns before its end.
-pub(crate) fn set_grant(response: &mut Response<ResponseBody>, grant: &ReadGrant, now: Timestamp) {
-    set(response, GRANT_OF, grant.host.as_str());
+pub(crate) fn add_grant(response: &mut Response<ResponseBody>, grant: &ReadGrant, now: Timestamp) {
+    let Ok(host) = HeaderValue::from_str(grant.host.as_str()) else { return };
     let secs_left = (grant.ends_at.as_secs() - now.as_secs()).max(0);
-    response.headers_mut().insert(GRANT_SECS_LEFT, HeaderValue::from(secs_left));
+    response.headers_mut().append(GRANT_OF, host);
+    response.headers_mut().append(GRANT_SECS_LEFT, HeaderValue::from(secs_left));
 }
 
 /// Sets the length of a body that is streamed.

@@ -54,7 +54,12 @@ pub enum PeopleChange {
         key: NewKey,
     },
     /// A pending key has proved itself.
-    ActivateKey(KeyId),
+    ActivateKey {
+        /// Which.
+        key_id: KeyId,
+        /// From where it did.
+        from: Option<IpAddr>,
+    },
     /// Refuses a key for ever.
     RevokeKey(KeyId),
     /// Refuses a user's own key for ever.

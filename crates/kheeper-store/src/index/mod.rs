@@ -85,6 +85,8 @@ pub trait Index: Send + Sync + 'static {
 
     /// Who holds a key and speaks for a subject.
     async fn caller(&self, key_id: &KeyId, subject: &CallerId) -> Result<Option<CallerRecord>, StoreError>;
+    /// The host that a join token is or was for, while the token is remembered.
+    async fn host_of_join_token(&self, secret_sha256: [u8; 32]) -> Result<Option<Namespace>, StoreError>;
     /// The number that changes whenever someone's rights do.
     async fn auth_epoch(&self) -> Result<u64, StoreError>;
     /// All users.

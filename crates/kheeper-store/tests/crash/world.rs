@@ -67,7 +67,7 @@ impl World {
         let namespace: Namespace = "myorg/web-01".parse().unwrap();
         let credential = HostCredential::PublicKey(new_key("h"));
         let record = store.create_host(&owner, &namespace, credential).await.unwrap();
-        store.activate_key(&new_key("h").key_id).await.unwrap();
+        store.activate_key(&new_key("h").key_id, None).await.unwrap();
         let caller = Caller { key_id: new_key("h").key_id, subject: CallerId::Host(record.id), from: None };
         let host = store.host_store(caller.clone(), namespace, record.namespace_id);
         Self { directory, clock, disk, randomness, store, host, caller, model: Model::default() }

@@ -7,6 +7,7 @@ use kheeper_model::limits::TOKEN_TTL_SECS_MAX;
 use kheeper_model::{Clock as _, SystemClock, Timestamp};
 use serde::Serialize;
 
+use super::whose;
 use crate::cli::GlobalArgs;
 use crate::duration;
 use crate::error::Failure;
@@ -37,6 +38,10 @@ pub(crate) fn run(args: &AuthTokenArgs, global: &GlobalArgs) -> anyhow::Result<E
         return Err(Failure::usage(format!("a token lives 1 s to {TOKEN_TTL_SECS_MAX} s, not {} s", args.ttl)).into());
     }
     let (identity, key) = global.context()?.identity_and_key()?;
+    if args.scope.is_none() {
+        // A scope only reads, which a clone may.
+        whose::check_machine(&identity)?;
+    }
     let token = mint_access(
         &key,
         &AccessRequest {

@@ -12,7 +12,7 @@ use super::hosts_list::HostsListArgs;
 use super::hosts_me::HostsMeArgs;
 use super::hosts_rotate_key::HostsRotateKeyArgs;
 use super::hosts_set::HostsSetArgs;
-use super::{hosts_create, hosts_delete, hosts_join, hosts_list, hosts_me, hosts_rotate_key, hosts_set};
+use super::{hosts_create, hosts_delete, hosts_join, hosts_list, hosts_me, hosts_rotate_key, hosts_set, whose};
 use crate::cli::GlobalArgs;
 use crate::control_client::ControlClient;
 use crate::error::Failure;
@@ -98,6 +98,7 @@ async fn get(args: MaybeHostArgs, global: &GlobalArgs) -> anyhow::Result<ExitCod
 
 async fn resume(args: MaybeHostArgs, global: &GlobalArgs) -> anyhow::Result<ExitCode> {
     let host = args.or_this(global)?;
+    whose::check_machine(&global.context()?.identity()?)?;
     change(host, Verb::Resume, global).await
 }
 

@@ -70,7 +70,9 @@ fn print_invitation(invitation: &HostInvitation, global: &GlobalArgs) -> anyhow:
     }
     let Some(token) = &invitation.join_token else { return hosts::print_host(&invitation.host, Format::Table) };
     let until = invitation.join_token_expires_at.map(|time| format!(" until {time}")).unwrap_or_default();
-    output::say(format_args!("on the host, once{until}: `kheeper hosts join TOKEN` with the token below"));
+    output::say(format_args!(
+        "on the host, once{until}: `kheeper hosts join -`, with the token below on its standard input"
+    ));
     output::say(format_args!(
         "it is shown this once; whoever uses it first is {}/{}",
         invitation.host.org, invitation.host.host

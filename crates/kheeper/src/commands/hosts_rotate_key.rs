@@ -11,7 +11,7 @@ use kheeper_identity::Identity;
 use kheeper_model::api::{HostRecord, KeyAdd, KeysRetire, Whoami};
 use kheeper_model::limits::KEY_OVERLAP_SECS_MAX;
 
-use super::hosts;
+use super::{hosts, whose};
 use crate::cli::GlobalArgs;
 use crate::control_client::ControlClient;
 use crate::duration;
@@ -39,6 +39,7 @@ pub(crate) async fn run(args: HostsRotateKeyArgs, global: &GlobalArgs) -> anyhow
         return Err(Failure::usage(message).into());
     };
     let path = hosts::path(&namespace);
+    whose::check_machine(&identity)?;
     let pending = context.rotation_key()?;
     let new_key = Arc::clone(pending.key());
     let rotated = Identity { key_id: new_key.public_key().key_id(), ..identity.clone() };

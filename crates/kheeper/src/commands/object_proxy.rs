@@ -64,7 +64,11 @@ pub(crate) async fn run(args: ObjectProxyArgs, global: &GlobalArgs) -> anyhow::R
     start_log();
     let config = configure(args, global)?;
     let context = format!("kheeper object-proxy for {}", config.identity.subject);
+    let lifetime = config.lifetime;
     kheeper_proxy::serve(config, |bound| {
+        if let Some(lifetime) = lifetime {
+            output::say(format_args!("this proxy ends in {} (--for)", output::duration(lifetime.as_secs())));
+        }
         for endpoint in bound.endpoints() {
             // The one line that scripts and people wait for.
             eprintln!("kheeper object-proxy listening on {endpoint}");

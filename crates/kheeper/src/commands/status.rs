@@ -11,6 +11,9 @@ use crate::control_client::ControlClient;
 use crate::exit_code::{self, ExitCode};
 use crate::output::{self, Format};
 
+/// What this program is.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Prints what is known here, then what the server says. The status is that of asking the server.
 pub(crate) async fn run(global: &GlobalArgs) -> anyhow::Result<ExitCode> {
     let context = global.context()?;
@@ -22,6 +25,7 @@ pub(crate) async fn run(global: &GlobalArgs) -> anyhow::Result<ExitCode> {
         ("identity", identity.subject.to_string()),
         ("key", identity.key_id.to_string()),
         ("origin", identity.origin.to_string()),
+        ("version", VERSION.to_owned()),
     ];
     if identity.is_of_another_machine(MachineId::of_this_machine().as_ref()) {
         output::say(format_args!(
@@ -29,6 +33,12 @@ pub(crate) async fn run(global: &GlobalArgs) -> anyhow::Result<ExitCode> {
         ));
     }
     if let Ok(whoami) = &asked {
+        if whoami.server_version != VERSION {
+            output::say(format_args!(
+                "this kheeper is {VERSION} and the server {}: the older of the two does not know all that the other does",
+                whoami.server_version
+            ));
+        }
         for grant in whoami.grants.iter().filter(|grant| grants::ends_soon(grant, whoami.server_time)) {
             output::say(format_args!(
                 "a grant ends soon: {}; a restore that needs longer needs another",

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use kheeper_identity::client_env::{ClientEnv, DEFAULT_ENDPOINT};
-use kheeper_identity::{Context, Identity};
+use kheeper_identity::{Context, Identity, MachineId};
 use kheeper_model::Namespace;
 
 use super::tls_dir::TlsDirArgs;
@@ -60,6 +60,14 @@ impl WhoseArgs {
                 format!("context {} is a user's: say whose backups with --host ORG/HOST", context.name()),
             )),
         }
+    }
+}
+
+/// Refuses what would let a copied machine write as the host it was copied from: the proxy's own rule, in its words.
+pub(crate) fn check_machine(identity: &Identity) -> Result<(), Failure> {
+    match identity.why_no_writes_here(MachineId::of_this_machine().as_ref()) {
+        None => Ok(()),
+        Some(why) => Err(Failure::new(ExitCode::Denied, why)),
     }
 }
 

@@ -1,16 +1,7 @@
 //! A host whose clock is hours off: refused, and told by how much.
 
-use std::path::Path;
-
 use kheeper_e2e::wait::{secs, until};
-use kheeper_e2e::{Running, World};
-
-/// Debian's package libfaketime; the programs are linked dynamically, or it would not reach them.
-fn libfaketime() -> String {
-    let libraries = std::fs::read_dir("/usr/lib").expect("a Linux").flatten().map(|entry| entry.path());
-    let found = libraries.map(|dir| dir.join("faketime/libfaketimeMT.so.1")).find(|file| file.exists());
-    found.as_deref().and_then(Path::to_str).expect("./test installs libfaketime").to_owned()
-}
+use kheeper_e2e::{Running, World, clock};
 
 #[test]
 fn a_clock_that_is_two_hours_off_is_refused_with_its_drift_in_seconds_and_one_of_four_minutes_is_served() {
@@ -21,7 +12,7 @@ fn a_clock_that_is_two_hours_off_is_refused_with_its_drift_in_seconds_and_one_of
     for (offset, ahead) in [("+7200", Some("ahead of")), ("-7200", Some("behind")), ("+240", None), ("-240", None)] {
         let port = kheeper_e2e::server::free_port();
         let mut command = host.cli.command(&["object-proxy", "--listen", &format!("127.0.0.1:{port}")]);
-        command.env("LD_PRELOAD", libfaketime()).env("FAKETIME", offset).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        clock::shift(&mut command, offset);
         let mut proxy = Running::start("kheeper object-proxy", command);
         proxy.wait_for_line("the announcement", secs(20), |line| {
             line.contains(kheeper_e2e::proxy::ANNOUNCEMENT).then_some(())

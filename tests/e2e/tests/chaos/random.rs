@@ -33,8 +33,8 @@ fn what_wal_g_archived_while_everything_was_hurt_is_there_and_restores() {
 }
 
 fn archive_while_everything_is_hurt(archiver: &'static dyn Archiver) {
-    if !unix::is_root() {
-        return say("not root: no small file system to fill\n");
+    if !unix::is_root_for("chaos random") {
+        return;
     }
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seed = number("KHEEPER_SEED").unwrap_or_else(rand::random);

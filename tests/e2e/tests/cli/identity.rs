@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use kheeper_e2e::wait::{self, secs};
 use kheeper_e2e::world::text;
-use kheeper_e2e::{Proxy, World, command};
+use kheeper_e2e::{Door, Proxy, World, command, unix};
 
 #[test]
 fn an_identity_lives_from_join_to_revocation_and_back() {
@@ -117,13 +117,28 @@ fn a_cloned_machine_is_read_only_until_somebody_decides() {
     let mut identity: serde_json::Value =
         serde_json::from_slice(&fs::read(&file).expect("our own file")).expect("JSON");
     if !identity["machine_id"].is_string() {
-        eprintln!("this machine has no /etc/machine-id: nothing to compare");
+        unix::note_not_run("MACHINE-ID", "a_cloned_machine_is_read_only_until_somebody_decides");
         return;
     }
+    let original = identity["machine_id"].clone();
     identity["machine_id"] = "0123456789abcdef0123456789abcdef".into();
     fs::write(&file, identity.to_string()).expect("our own file");
     let clone = world.host_proxy(&host);
     assert_eq!(clone.door().get(&host.path("a")).expect(200).body, b"a");
     let refused = clone.door().put(&host.path("a"), b"b").expect_error(403, "AccessDenied");
-    assert!(refused.text().contains("machine"), "{refused}");
+    let words = "was made on another machine, and two machines must not write the same backups";
+    assert!(refused.text().contains(words), "{refused}");
+    // Nor is there a way round the proxy: a token to write with, a key that the original has not, the end of read-only.
+    for command in [&["auth", "token"][..], &["hosts", "rotate-key"], &["hosts", "resume"]] {
+        let refused = host.cli.run(command).failed();
+        assert!(refused.code() == 77 && refused.stderr.contains(words), "{command:?}: {refused}");
+    }
+    let reading = host.cli.ok(&["auth", "token", "--scope", "read"]).stdout;
+    let door = Door::direct(world.server.address(), reading.trim());
+    assert_eq!(door.get(&host.path("a")).expect(200).body, b"a");
+    door.put(&host.path("a"), b"b").expect_error(403, "AccessDenied");
+
+    identity["machine_id"] = original;
+    fs::write(&file, identity.to_string()).expect("our own file");
+    world.direct(&host.cli).put(&host.path("a"), b"b").expect(200);
 }

@@ -5,5 +5,6 @@ mod hosts;
 mod identity;
 mod join;
 mod start;
+mod status;
 mod usage;
 mod users;

@@ -112,7 +112,7 @@ fn a_slow_sync_holds_up_nobody_else() {
 
 #[test]
 fn blobs_on_a_file_system_that_was_made_read_only_are_read_and_not_written() {
-    if !unix::is_root() {
+    if !unix::is_root_for("blobs_on_a_file_system_that_was_made_read_only_are_read_and_not_written") {
         return;
     }
     let dir = World::directory();

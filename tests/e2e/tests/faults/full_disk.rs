@@ -6,8 +6,7 @@ use crate::filesystem::FileSystem;
 
 #[test]
 fn a_full_disk_is_507_with_the_old_data_intact_and_recovers_without_a_restart() {
-    if !unix::is_root() {
-        eprintln!("not root: no small filesystem to fill");
+    if !unix::is_root_for("a_full_disk_is_507_with_the_old_data_intact_and_recovers_without_a_restart") {
         return;
     }
     let dir = World::directory();
@@ -56,7 +55,7 @@ fn a_full_disk_is_507_with_the_old_data_intact_and_recovers_without_a_restart() 
 
 #[test]
 fn a_disk_without_inodes_is_507_with_the_old_data_intact_and_recovers_without_a_restart() {
-    if !unix::is_root() {
+    if !unix::is_root_for("a_disk_without_inodes_is_507_with_the_old_data_intact_and_recovers_without_a_restart") {
         return;
     }
     let dir = World::directory();
@@ -91,7 +90,7 @@ fn a_disk_without_inodes_is_507_with_the_old_data_intact_and_recovers_without_a_
 
 #[test]
 fn a_full_index_is_507_nothing_is_acknowledged_and_the_server_starts_and_reads_all_the_same() {
-    if !unix::is_root() {
+    if !unix::is_root_for("a_full_index_is_507_nothing_is_acknowledged_and_the_server_starts_and_reads_all_the_same") {
         return;
     }
     let dir = World::directory();

@@ -52,10 +52,10 @@ fn pages_rebound_names_and_other_users_are_refused() {
 
 #[test]
 fn only_the_users_on_the_list_are_admitted() {
-    let Some(nobody) = Account::named("nobody").filter(|_| unix::is_root()) else {
-        eprintln!("not root: nobody else to be");
+    if !unix::is_root_for("only_the_users_on_the_list_are_admitted") {
         return;
-    };
+    }
+    let nobody = Account::named("nobody").expect("every Debian has nobody");
     let world = World::start();
     let host = world.host("web-01");
     let proxy = Proxy::start(&host.cli, &["--allow-user", "root"]);
@@ -114,8 +114,7 @@ fn status_for(user: Option<&str>, args: &[&str]) -> String {
 
 #[test]
 fn the_sockets_owner_decides_on_ipv4_ipv6_and_a_unix_socket() {
-    if !unix::is_root() {
-        eprintln!("not root: nobody else to be");
+    if !unix::is_root_for("the_sockets_owner_decides_on_ipv4_ipv6_and_a_unix_socket") {
         return;
     }
     let world = World::start();
@@ -143,6 +142,18 @@ fn the_sockets_owner_decides_on_ipv4_ipv6_and_a_unix_socket() {
 
 #[test]
 fn a_serving_proxy_holds_no_capability_and_cannot_gain_one() {
+    // Without any to begin with, it would prove nothing that none is left.
+    if !unix::is_root_for("a_serving_proxy_holds_no_capability_and_cannot_gain_one") {
+        return;
+    }
+    let ours = std::fs::read_to_string("/proc/self/status").expect("a Linux");
+    let of = |status: &str, set: &str| {
+        let found = status.lines().find_map(|line| line.strip_prefix(set));
+        found.unwrap_or_else(|| panic!("no {set} in\n{status}")).trim().to_owned()
+    };
+    for set in ["CapPrm:", "CapEff:", "CapBnd:"] {
+        assert_ne!(of(&ours, set), "0000000000000000", "what starts the proxy has capabilities to lose: {set}");
+    }
     let mut scene = scene();
     let path = scene.host.path("a");
     scene.proxy.door().put(&path, &vec![7; 1 << 20]).expect(200);
@@ -153,14 +164,10 @@ fn a_serving_proxy_holds_no_capability_and_cannot_gain_one() {
         // A thread of the blocking pool may just have ended.
         let Ok(status) = std::fs::read_to_string(task.path().join("status")) else { continue };
         threads += 1;
-        let value = |name: &str| {
-            let found = status.lines().find_map(|line| line.strip_prefix(name));
-            found.unwrap_or_else(|| panic!("no {name} in\n{status}")).trim().to_owned()
-        };
-        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
-            assert_eq!(value(set), "0000000000000000", "{set}\n{status}");
+        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+            assert_eq!(of(&status, set), "0000000000000000", "{set}\n{status}");
         }
-        assert_eq!(value("NoNewPrivs:"), "1", "{status}");
+        assert_eq!(of(&status, "NoNewPrivs:"), "1", "{status}");
     }
     assert!(threads > 1, "the main thread and tokio's");
 }
@@ -178,6 +185,17 @@ fn what_would_open_the_door_wider_is_refused_at_start() {
     let refused = host.cli.run(&["object-proxy", "--listen", "127.0.0.1:0"]).failed();
     assert!(refused.stderr.contains("ed25519_private.pem"), "{refused}");
     assert_eq!(refused.code(), 78, "{refused}");
+}
+
+#[test]
+fn a_persons_proxy_is_for_eight_hours_unless_it_is_told_otherwise_and_a_hosts_has_no_end() {
+    let mut scene = scene();
+    let mut owner = scene.world.owner_proxy();
+    let said = |proxy: &mut Proxy| proxy.running().log();
+    assert!(said(&mut owner).contains("ends in 8h (--for)"), "{}", said(&mut owner));
+    let mut short = Proxy::start(&scene.world.alice, &["--for", "30m"]);
+    assert!(said(&mut short).contains("ends in 30m (--for)"), "{}", said(&mut short));
+    assert!(!said(&mut scene.proxy).contains("this proxy ends in"), "{}", said(&mut scene.proxy));
 }
 
 #[test]

@@ -63,6 +63,47 @@ fn a_grant_lets_a_host_read_and_list_another_and_nothing_more() {
 }
 
 #[test]
+fn a_listing_that_begins_above_the_hosts_and_shows_lent_keys_uses_the_grant() {
+    let Scene { web_01, web_02, door, grant, world } = scene("30m");
+    let uses = || {
+        let log = world.alice.json(&["audit", "list", "--last", "1000"]);
+        let lent = log.as_array().expect("a list").iter().filter(|record| record["act"] == "grant.use").cloned();
+        lent.map(|record| (text(&record["on"]), text(&record["details"]["operation"]))).collect::<Vec<_>>()
+    };
+    let on = format!("myorg/web-01 by {grant}");
+    wait::until("the GET of before in the log", secs(10), || {
+        (uses() == [(on.clone(), "GetObject".into())]).then_some(())
+    });
+    // The host's own keys are no use of a grant, whatever is listed of them.
+    for own in ["/myorg?list-type=2&prefix=web-02/", "/myorg?list-type=2&start-after=web-02/", "/myorg?marker=web-02/"]
+    {
+        assert_eq!(door.get(own).expect(200).header("x-kheeper-grant-of"), None, "{own}");
+    }
+    let (v1, v2) = ("ListObjectsV1", "ListObjectsV2");
+    for (operation, listing) in [
+        (v2, "/myorg?list-type=2"),
+        (v2, "/myorg?list-type=2&prefix=web-0&delimiter=/"),
+        (v1, "/myorg"),
+        (v1, "/myorg?prefix=web-01&max-keys=1"),
+    ] {
+        let answer = door.get(listing).expect(200);
+        assert_eq!(answer.header("x-kheeper-grant-of"), Some("web-01"), "{listing}: {answer}");
+        assert!(answer.header("x-kheeper-grant-secs-left").is_some(), "{listing}: {answer}");
+        wait::until("the use in the log", secs(10), || uses().contains(&(on.clone(), operation.into())).then_some(()));
+    }
+    // That something is not there is read by the grant, too.
+    door.get(&web_01.path("never")).expect_error(404, "NoSuchKey");
+    let lent = |operation: &str| uses().iter().filter(|(_, used)| used == operation).count();
+    wait::until("the GET of nothing in the log", secs(10), || (lent("GetObject") == 2).then_some(()));
+
+    let mut proxy = Proxy::start(&web_02.cli, &[]);
+    proxy.door().get("/myorg?list-type=2").expect(200);
+    wait::until("the proxy to warn", secs(5), || {
+        proxy.running().log().contains("the grant to read web-01 ends soon").then_some(())
+    });
+}
+
+#[test]
 fn both_hosts_and_the_owner_see_a_grant_and_the_reader_is_warned_of_its_end() {
     let Scene { web_01, web_02, grant, world, .. } = scene("30m");
     for cli in [&world.alice, &web_01.cli, &web_02.cli] {

@@ -2,6 +2,7 @@
 //!
 //! What a client can get wrong about a body is tried twice, straight at the server and through a proxy.
 
+mod acts;
 mod audit;
 mod checksums;
 mod conditions;

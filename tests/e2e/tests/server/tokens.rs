@@ -196,23 +196,16 @@ fn of_hosts_that_race_for_one_join_token_exactly_one_wins() {
     }
 }
 
+/// Names that a reader, or a careless comparison, would take for `web-01`.
+const LOOK_ALIKES: [&str; 9] =
+    ["Web-01", "WEB-01", "web-01-", "-web-01", "web_01", "web-01.", "w\u{435}b-01", "\u{ff57}eb-01", "web\u{2010}01"];
+
 #[test]
 fn a_name_that_looks_like_another_is_another_or_none() {
     let scene = scene();
-    let look_alikes = [
-        "Web-01",
-        "WEB-01",
-        "web-01-",
-        "-web-01",
-        "web_01",
-        "web-01.",
-        "w\u{435}b-01",
-        "\u{ff57}eb-01",
-        "web\u{2010}01",
-    ];
     let token = scene.good.sign(&scene.key);
     let door = Door::direct(scene.world.server.address(), &token);
-    for name in look_alikes {
+    for name in LOOK_ALIKES {
         let name = kheeper_e2e::s3::percent(name);
         door.get(&format!("/myorg/{name}/a")).expect_error(403, "AccessDenied");
         door.put(&format!("/myorg/{name}/a"), b"x").expect_error(403, "AccessDenied");
@@ -221,22 +214,48 @@ fn a_name_that_looks_like_another_is_another_or_none() {
     for name in ["MyOrg", "MYORG", "myorg-", "-myorg", "my_org", "my\u{43e}rg", "\u{ff4d}yorg", "myorg%2e"] {
         let name = if name.contains('%') { name.to_owned() } else { kheeper_e2e::s3::percent(name) };
         // No org can be called so: that is told, and nothing is looked up.
-        let answer = door.get(&format!("/{name}/web-01/a"));
-        assert!(
-            matches!((answer.status, answer.code().as_str()), (400, "InvalidBucketName") | (403, "AccessDenied")),
-            "{name}: {answer}"
-        );
+        door.get(&format!("/{name}/web-01/a")).expect_error(400, "InvalidBucketName");
     }
-    let alice = format!("Bearer {}", scene.world.alice.token());
-    for name in look_alikes.into_iter().chain(["", " web-01", "web-01 ", "web-01\0", "web-01/x"]) {
-        let body = json!({ "org": "myorg", "host": name }).to_string();
-        let request = Request::new("POST", "/-/api/v1/hosts").header("Authorization", &alice);
-        let answer = request.header("Content-Type", "application/json").body(body).send(scene.world.server.address());
-        assert!(matches!(answer.status, 400 | 422), "{name:?}: {answer}");
-        assert!(answer.json()["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{answer}");
+    // One that could be called so is somebody else's, whether it is there or not.
+    for name in ["my-org", "myorg-0", "myorgs"] {
+        door.get(&format!("/{name}/web-01/a")).expect_error(403, "AccessDenied");
     }
-    let hosts = scene.world.alice.json(&["hosts", "list"]);
-    assert_eq!(hosts.as_array().map(Vec::len), Some(1), "{hosts}");
+}
+
+#[test]
+fn no_host_org_or_user_is_made_under_a_name_that_looks_like_another() {
+    let world = World::start();
+    world.invite("web-01");
+    world.create_user("web-01");
+    world.alice.ok(&["orgs", "create", "web-01"]);
+    let names = LOOK_ALIKES.into_iter().chain(["", " web-01", "web-01 ", "web-01/x", "web-01\n"]);
+    let alice = format!("Bearer {}", world.alice.token());
+    for name in names {
+        // By the API, which is what counts: the same answer for both, with its reason.
+        for (route, body) in [("hosts", json!({ "org": "myorg", "host": name })), ("orgs", json!({ "name": name }))] {
+            let request = Request::new("POST", &format!("/-/api/v1/{route}")).header("Authorization", &alice);
+            let request = request.header("Content-Type", "application/json").body(body.to_string());
+            let answer = request.send(world.server.address()).expect(422);
+            assert_eq!(answer.json()["type"], "urn:kheeper:problem:malformed-body", "{route} {name:?}: {answer}");
+            assert!(answer.json()["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{answer}");
+        }
+        // By the commands, which know what a name is before they ask.
+        let host = format!("myorg/{name}");
+        for (what, refused) in [
+            ("host", world.alice.run(&["hosts", "create", &host])),
+            ("org", world.alice.run(&["orgs", "create", "--", name])),
+            ("user", world.server.operator(&["users", "create", name])),
+        ] {
+            let refused = refused.failed();
+            assert_eq!(refused.code(), 2, "{what} {name:?}: {refused}");
+            assert!(refused.stderr.contains("invalid value") || name.starts_with('-'), "{what} {name:?}: {refused}");
+        }
+    }
+    for (what, count) in [(&["hosts", "list", "--org", "myorg"][..], 1), (&["orgs", "list"], 2)] {
+        assert_eq!(world.alice.json(what).as_array().map(Vec::len), Some(count), "{what:?}");
+    }
+    let users = world.server.operator_json(&["users", "list"]);
+    assert_eq!(users.as_array().map(Vec::len), Some(2), "{users}");
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl Batch<'_> {
         };
         let details = details.into_iter().map(|(name, value)| (name.to_owned(), short(value))).collect();
         let from = from.map(|from| from.to_canonical().to_string());
-        let (at, act) = (self.now, act.to_owned());
+        let (at, act) = (self.now, act.to_string());
         AuditRecord { seq, at, org, act, by, key_id, from, on: on.map(short), outcome, details }
     }
 

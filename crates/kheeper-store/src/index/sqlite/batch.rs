@@ -29,6 +29,26 @@ fn new_blob(change: &Change) -> Option<BlobName> {
     }
 }
 
+/// Whether a change is about who may do what. Such a one is in the audit log, or it is not made; of what objects are deleted
+/// and restored, the log says what came of it.
+fn changes_rights(change: &Change) -> bool {
+    match change {
+        Change::People(_) | Change::Host(_) | Change::Grant(_) | Change::Snapshot(_) => true,
+        Change::PutObject(_)
+        | Change::CopyObject(_)
+        | Change::DeleteObjects(_)
+        | Change::TagObject(_)
+        | Change::RestoreObjects(_)
+        | Change::CreateUpload(_)
+        | Change::PutPart(_)
+        | Change::CompleteUpload(_)
+        | Change::AbortUpload(_)
+        | Change::Audit(..)
+        | Change::Usage(_)
+        | Change::Sweep(_) => false,
+    }
+}
+
 /// Why a change was not made.
 #[derive(Debug)]
 pub(super) enum ChangeError {
@@ -82,10 +102,16 @@ impl<'c> Batch<'c> {
     /// Makes one change, or none of it.
     pub(super) fn apply(&mut self, change: Change) -> Result<Outcome, ChangeError> {
         self.connection.prepare_cached("SAVEPOINT change")?.execute([])?;
-        let changes_rights =
-            matches!(change, Change::People(_) | Change::Host(_) | Change::Grant(_) | Change::Snapshot(_));
+        let changes_rights = changes_rights(&change);
         let blob = new_blob(&change);
-        match self.make(change) {
+        let rows_before = self.connection.total_changes();
+        let made = self.make(change).and_then(|outcome| {
+            if changes_rights && self.pending.notes.is_empty() && self.connection.total_changes() != rows_before {
+                return Err(StoreError::internal("a change of rights left no record in the audit log").into());
+            }
+            Ok(outcome)
+        });
+        match made {
             Ok(outcome) => {
                 self.connection.prepare_cached("RELEASE change")?.execute([])?;
                 let Effects { ledgers, newest_objects, notes } = std::mem::take(&mut self.pending);

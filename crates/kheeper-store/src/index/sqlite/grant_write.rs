@@ -1,5 +1,6 @@
 //! Grants: made and ended by an owner, each in a transaction that checks them.
 
+use kheeper_model::audit::AuditAct;
 use kheeper_model::limits::{GRANT_ENDED_SECS, GRANT_SECS_MAX, GRANTS_PER_HOST_MAX, GRANTS_PER_ORG_MAX};
 use kheeper_model::{GrantId, HostName, Namespace, OrgName};
 use rusqlite::params;
@@ -64,7 +65,8 @@ impl Batch<'_> {
                 ends_at
             ])?;
         self.bump_auth_epoch()?;
-        let note = AuditNote::done("grant.create", caller, of).with("grant", &id).with("to", to).with("secs", secs);
+        let note =
+            AuditNote::done(AuditAct::GrantCreate, caller, of).with("grant", &id).with("to", to).with("secs", secs);
         self.audit(org_no, note);
         self.grant_outcome(org_no, &id)
     }
@@ -76,7 +78,7 @@ impl Batch<'_> {
             .prepare_cached("UPDATE read_grant SET ends_at = min(ends_at, ?3) WHERE grant_id = ?1 AND org_no = ?2")?
             .execute(params![id.as_str(), org_no, self.now.as_millis()])?;
         self.bump_auth_epoch()?;
-        self.audit(org_no, AuditNote::done("grant.delete", caller, id));
+        self.audit(org_no, AuditNote::done(AuditAct::GrantDelete, caller, id));
         self.grant_outcome(org_no, id)
     }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use kheeper_model::api::{HostSettings, HostState, Joined, KeyState, Quota};
+use kheeper_model::audit::AuditAct;
 use kheeper_model::limits::{KEY_OVERLAP_SECS_MAX, KEYS_PER_HOST_MAX};
 use kheeper_model::{HostId, Namespace, NamespaceId, OrgName, Timestamp};
 use rusqlite::{OptionalExtension as _, params};
@@ -157,7 +158,7 @@ impl Batch<'_> {
                     .prepare_cached("UPDATE join_token SET used_by = ?2 WHERE secret_sha256 = ?1")?
                     .execute(params![secret_sha256, key.key_id.as_str()])?;
                 let org_no = self.org_no(&namespace.org)?;
-                let note = AuditNote::done("host.join", AuditBy::Joining(from), &namespace);
+                let note = AuditNote::done(AuditAct::HostJoin, AuditBy::Joining(from), &namespace);
                 self.audit(org_no, note.with("key", &key.key_id).with("host", &host_id));
             }
         }
@@ -331,35 +332,36 @@ impl Batch<'_> {
 
 /// What the audit log says of a change. A join is noted where it happens: repeating it changes nothing.
 fn note_of(change: &HostChange) -> Option<(OrgName, AuditNote)> {
-    let note =
-        |act, caller: &Caller, namespace: &Namespace| (namespace.org.clone(), AuditNote::done(act, caller, namespace));
+    let note = |act: AuditAct, caller: &Caller, namespace: &Namespace| {
+        (namespace.org.clone(), AuditNote::done(act, caller, namespace))
+    };
     Some(match change {
         HostChange::Create { caller, namespace, credential } => {
             let with = match credential {
                 HostCredential::JoinToken(_) => "a join token".to_owned(),
                 HostCredential::PublicKey(key) => key.key_id.to_string(),
             };
-            let (org, note) = note("host.create", caller, namespace);
+            let (org, note) = note(AuditAct::HostCreate, caller, namespace);
             (org, note.with("with", with))
         }
         HostChange::Join { .. } => return None,
-        HostChange::Rejoin { caller, namespace, .. } => note("host.rejoin", caller, namespace),
-        HostChange::Resume { caller, namespace } => note("host.resume", caller, namespace),
-        HostChange::SetDisabled { caller, namespace, disabled: true } => note("host.disable", caller, namespace),
-        HostChange::SetDisabled { caller, namespace, disabled: false } => note("host.enable", caller, namespace),
+        HostChange::Rejoin { caller, namespace, .. } => note(AuditAct::HostRejoin, caller, namespace),
+        HostChange::Resume { caller, namespace } => note(AuditAct::HostResume, caller, namespace),
+        HostChange::SetDisabled { caller, namespace, disabled: true } => note(AuditAct::HostDisable, caller, namespace),
+        HostChange::SetDisabled { caller, namespace, disabled: false } => note(AuditAct::HostEnable, caller, namespace),
         HostChange::AddKey { caller, namespace, key } => {
-            let (org, note) = note("host.add-key", caller, namespace);
+            let (org, note) = note(AuditAct::HostAddKey, caller, namespace);
             (org, note.with("key", &key.key_id))
         }
         HostChange::RetireKeys { caller, namespace, secs } => {
-            let (org, note) = note("host.retire-keys", caller, namespace);
+            let (org, note) = note(AuditAct::HostRetireKeys, caller, namespace);
             (org, note.with("but", &caller.key_id).with("secs", secs))
         }
-        HostChange::RevokeKeys { caller, namespace } => note("host.revoke", caller, namespace),
-        HostChange::Delete { caller, namespace, .. } => note("host.delete", caller, namespace),
-        HostChange::Undelete { caller, namespace } => note("host.undelete", caller, namespace),
+        HostChange::RevokeKeys { caller, namespace } => note(AuditAct::HostRevoke, caller, namespace),
+        HostChange::Delete { caller, namespace, .. } => note(AuditAct::HostDelete, caller, namespace),
+        HostChange::Undelete { caller, namespace } => note(AuditAct::HostUndelete, caller, namespace),
         HostChange::Set { caller, namespace, settings } => {
-            let (org, note) = note("host.set", caller, namespace);
+            let (org, note) = note(AuditAct::HostSet, caller, namespace);
             (org, note.with("settings", serde_json::to_string(settings).unwrap_or_default()))
         }
     })

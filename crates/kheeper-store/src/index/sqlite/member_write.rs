@@ -1,6 +1,7 @@
 //! Roles of people in orgs. The last owner who can act is never removed: it is counted inside the commit.
 
 use kheeper_model::api::Role;
+use kheeper_model::audit::AuditAct;
 use kheeper_model::limits::MEMBERS_PER_ORG_MAX;
 use kheeper_model::{OrgName, UserId};
 use rusqlite::params;
@@ -40,7 +41,7 @@ impl Batch<'_> {
             Role::Owner => "owner",
             Role::Auditor => "auditor",
         };
-        self.audit(org_no, AuditNote::done("member.put", by, user).with("role", role));
+        self.audit(org_no, AuditNote::done(AuditAct::MemberPut, by, user).with("role", role));
         self.bump_auth_epoch()?;
         Ok(Outcome::Members(people_read::members(self.connection, org)?))
     }
@@ -57,7 +58,7 @@ impl Batch<'_> {
             return Err(StoreError::NoSuchUser(user.clone()).into());
         }
         self.check_members(org_no)?;
-        self.audit(org_no, AuditNote::done("member.remove", caller, user));
+        self.audit(org_no, AuditNote::done(AuditAct::MemberRemove, caller, user));
         self.bump_auth_epoch()?;
         Ok(Outcome::Members(people_read::members(self.connection, org)?))
     }

@@ -205,6 +205,10 @@ impl Index for SqliteIndex {
         found.await?
     }
 
+    async fn host_of_join_token(&self, secret_sha256: [u8; 32]) -> Result<Option<Namespace>, StoreError> {
+        self.caller_readers.read(move |connection| people_read::host_of_join_token(connection, secret_sha256)).await
+    }
+
     async fn auth_epoch(&self) -> Result<u64, StoreError> {
         let sql = "SELECT value FROM meta WHERE name = 'auth_epoch'";
         let read = self.caller_readers.read(move |c| c.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0)));

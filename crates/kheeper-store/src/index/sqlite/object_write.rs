@@ -1,5 +1,6 @@
 //! Versions: PUT, copy, and the hiding that overwrite and delete share.
 
+use kheeper_model::audit::AuditAct;
 use kheeper_model::limits::{AUDIT_KEYS_MAX, STALLED_PUT_SECS, VERSIONS_PER_KEY_HOUR_MAX};
 use kheeper_model::{AttemptId, Checksum, ContentId, ETag, ObjectHeaders, ObjectKey, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -138,7 +139,7 @@ impl Batch<'_> {
             }
         }
         if !sample.is_empty() {
-            let note = AuditNote::done("objects.delete", &delete.caller, &writer.namespace);
+            let note = AuditNote::done(AuditAct::ObjectsDelete, &delete.caller, &writer.namespace);
             self.audit(writer.org_no, note.with("count", hidden).with("keys", sample.join(" ")));
         }
         self.keep_answer(writer.namespace_no, &delete.attempt, fingerprint, &Answer::Hidden(hidden))?;

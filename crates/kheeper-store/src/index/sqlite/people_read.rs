@@ -57,6 +57,21 @@ fn host_subject(connection: &Connection, id: &HostId, now: Timestamp) -> rusqlit
         .optional()
 }
 
+pub(super) fn host_of_join_token(
+    connection: &Connection,
+    secret_sha256: [u8; 32],
+) -> rusqlite::Result<Option<Namespace>> {
+    connection
+        .prepare_cached(
+            "SELECT o.name, n.host
+             FROM join_token t JOIN host h USING (host_id) JOIN namespace n USING (namespace_no)
+                               JOIN org o USING (org_no)
+             WHERE t.secret_sha256 = ?1",
+        )?
+        .query_row([secret_sha256], |row| Ok(Namespace { org: row.parsed(0)?, host: row.parsed(1)? }))
+        .optional()
+}
+
 fn user_subject(connection: &Connection, id: &UserId) -> rusqlite::Result<Option<CallerSubject>> {
     let user = user_row(connection, id)?;
     let Some((name, disabled, _)) = user else { return Ok(None) };

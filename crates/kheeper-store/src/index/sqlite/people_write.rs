@@ -1,6 +1,9 @@
 //! Users, keys and orgs.
 
+use std::net::IpAddr;
+
 use kheeper_model::api::{KeyState, OrgSettings};
+use kheeper_model::audit::AuditAct;
 use kheeper_model::{KeyId, OrgName, Timestamp, UserId, UserName};
 use rusqlite::params;
 
@@ -23,7 +26,7 @@ impl Batch<'_> {
             PeopleChange::UseRegistration { jti, expires_at, user, key } => {
                 self.use_registration(&jti, expires_at, &user, &key)
             }
-            PeopleChange::ActivateKey(key_id) => self.activate_key(&key_id),
+            PeopleChange::ActivateKey { key_id, from } => self.activate_key(&key_id, from),
             PeopleChange::RevokeOwnKey { caller, key_id } => self.revoke_own_key(&caller, &key_id),
             PeopleChange::RevokeKey(key_id) => self.revoke_key(&key_id),
             PeopleChange::PutMember { caller, org, user, role } => self.put_member(caller.as_ref(), &org, &user, role),
@@ -42,7 +45,7 @@ impl Batch<'_> {
         if inserted == 0 {
             return Err(StoreError::NameTaken.into());
         }
-        self.audit(SERVER_CHAIN, AuditNote::done("user.create", AuditBy::Operator, &id).with("name", name));
+        self.audit(SERVER_CHAIN, AuditNote::done(AuditAct::UserCreate, AuditBy::Operator, &id).with("name", name));
         let user = people_read::user(self.connection, &id)?;
         Ok(Outcome::User(user.ok_or_else(|| StoreError::internal("a user that has just been made is not there"))?))
     }
@@ -56,16 +59,16 @@ impl Batch<'_> {
             return Err(StoreError::NoSuchUser(user.clone()).into());
         }
         self.bump_auth_epoch()?;
-        let act = if disabled { "user.disable" } else { "user.enable" };
-        self.audit_operator(user.as_str(), AuditNote::done(act, AuditBy::Operator, user))?;
+        let act = if disabled { AuditAct::UserDisable } else { AuditAct::UserEnable };
+        self.audit_of(user.as_str(), AuditNote::done(act, AuditBy::Operator, user))?;
         Ok(Outcome::Done)
     }
 
     fn register_key(&mut self, owner: &KeyOwner, key: &NewKey, state: KeyState) -> Result<Outcome, ChangeError> {
         self.check_owner_exists(owner)?;
         self.insert_key(owner.as_str(), key, state)?;
-        let note = AuditNote::done("key.register", AuditBy::Operator, &key.key_id).with("of", owner.as_str());
-        self.audit_operator(owner.as_str(), note)?;
+        let note = AuditNote::done(AuditAct::KeyRegister, AuditBy::Operator, &key.key_id).with("of", owner.as_str());
+        self.audit_of(owner.as_str(), note)?;
         self.key_outcome(&key.key_id)
     }
 
@@ -116,7 +119,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn activate_key(&mut self, key_id: &KeyId) -> Result<Outcome, ChangeError> {
+    fn activate_key(&mut self, key_id: &KeyId, from: Option<IpAddr>) -> Result<Outcome, ChangeError> {
         let activated = self
             .connection
             .prepare_cached("UPDATE identity_key SET state = ?2 WHERE key_id = ?1 AND state = ?3")?
@@ -131,6 +134,11 @@ impl Batch<'_> {
         }
         match self.key_outcome(key_id)? {
             Outcome::Key(key) if key.state == KeyState::Revoked => Err(StoreError::KeyRevoked.into()),
+            Outcome::Key(key) if activated > 0 => {
+                let by = AuditBy::Caller { subject: key.subject.clone(), key_id: key_id.clone(), from };
+                self.audit_of(&key.subject, AuditNote::done(AuditAct::KeyActivate, by, key_id))?;
+                Ok(Outcome::Key(key))
+            }
             outcome => Ok(outcome),
         }
     }
@@ -142,8 +150,8 @@ impl Batch<'_> {
         self.bump_auth_epoch()?;
         let outcome = self.key_outcome(key_id)?;
         if let Outcome::Key(key) = &outcome {
-            let note = AuditNote::done("key.revoke", AuditBy::Operator, key_id).with("of", &key.subject);
-            self.audit_operator(&key.subject, note)?;
+            let note = AuditNote::done(AuditAct::KeyRevoke, AuditBy::Operator, key_id).with("of", &key.subject);
+            self.audit_of(&key.subject, note)?;
         }
         Ok(outcome)
     }
@@ -162,8 +170,8 @@ impl Batch<'_> {
             return Err(StoreError::UnknownKey(key_id.clone()).into());
         }
         self.bump_auth_epoch()?;
-        let note = AuditNote::done("key.revoke", caller, key_id).with("of", user);
-        self.audit_operator(user.as_str(), note)?;
+        let note = AuditNote::done(AuditAct::KeyRevoke, caller, key_id).with("of", user);
+        self.audit_of(user.as_str(), note)?;
         self.key_outcome(key_id)
     }
 
@@ -185,7 +193,7 @@ impl Batch<'_> {
             .prepare_cached("INSERT INTO owner (org_no, user_id) VALUES (?1, ?2)")?
             .execute(params![org_no, owner.as_str()])?;
         self.bump_auth_epoch()?;
-        self.audit(org_no, AuditNote::done("org.create", caller, name));
+        self.audit(org_no, AuditNote::done(AuditAct::OrgCreate, caller, name));
         self.org_outcome(name)
     }
 
@@ -208,7 +216,7 @@ impl Batch<'_> {
             }
         }
         let settings = serde_json::to_string(settings).unwrap_or_default();
-        self.audit(org_no, AuditNote::done("org.set", caller, name).with("settings", settings));
+        self.audit(org_no, AuditNote::done(AuditAct::OrgSet, caller, name).with("settings", settings));
         self.org_outcome(name)
     }
 
@@ -225,8 +233,8 @@ impl Batch<'_> {
         if self.connection.prepare_cached(exists)?.exists([owner.as_str()])? { Ok(()) } else { Err(missing.into()) }
     }
 
-    /// What the operator did with a user or host goes into the server's chain, and into those of the orgs it concerns.
-    fn audit_operator(&mut self, subject: &str, note: AuditNote) -> Result<(), ChangeError> {
+    /// What was done with a user, a host or their keys goes into the server's chain, and into those of the orgs it concerns.
+    fn audit_of(&mut self, subject: &str, note: AuditNote) -> Result<(), ChangeError> {
         let orgs: Vec<i64> = self
             .connection
             .prepare_cached(

@@ -1,5 +1,6 @@
 //! Restoring keys, inside one transaction.
 
+use kheeper_model::audit::AuditAct;
 use kheeper_model::limits::AUDIT_KEYS_MAX;
 use kheeper_model::{AttemptId, ObjectKey, Timestamp};
 use rusqlite::params;
@@ -34,7 +35,7 @@ impl Batch<'_> {
         }
         if !changed.is_empty() {
             let sample = changed.iter().take(AUDIT_KEYS_MAX).copied().collect::<Vec<_>>().join(" ");
-            let note = AuditNote::done("objects.restore", &restore.caller, &restore.namespace);
+            let note = AuditNote::done(AuditAct::ObjectsRestore, &restore.caller, &restore.namespace);
             self.audit(org_no, note.with("count", changed.len()).with("keys", sample));
         }
         Ok(Outcome::Done)

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use kheeper_model::audit::AuditAct;
 use kheeper_model::{ContentId, KeyId, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
@@ -178,7 +179,7 @@ impl Batch<'_> {
             SnapshotChange::EndQuarantine { revoked } => self.end_quarantine(&revoked),
             SnapshotChange::AcceptOlderIndex => {
                 self.connection.prepare_cached("DELETE FROM meta WHERE name = ?1")?.execute([OLDER_SINCE])?;
-                self.audit(SERVER_CHAIN, AuditNote::done("index.accept-older", AuditBy::Operator, "the store"));
+                self.audit(SERVER_CHAIN, AuditNote::done(AuditAct::IndexAcceptOlder, AuditBy::Operator, "the store"));
                 Ok(Outcome::Done)
             }
         }
@@ -196,7 +197,7 @@ impl Batch<'_> {
         self.connection
             .prepare_cached("INSERT OR IGNORE INTO meta (name, value) VALUES (?1, ?2)")?
             .execute(params![STORE_ID, int(store_id)])?;
-        self.audit(SERVER_CHAIN, AuditNote::done("snapshot.take", AuditBy::Operator, "the store"));
+        self.audit(SERVER_CHAIN, AuditNote::done(AuditAct::SnapshotTake, AuditBy::Operator, "the store"));
         Ok(Outcome::Done)
     }
 
@@ -212,12 +213,12 @@ impl Batch<'_> {
             if found == 0 {
                 return Err(StoreError::UnknownKey(key_id.clone()).into());
             }
-            self.audit(SERVER_CHAIN, AuditNote::done("key.revoke", AuditBy::Operator, key_id));
+            self.audit(SERVER_CHAIN, AuditNote::done(AuditAct::KeyRevoke, AuditBy::Operator, key_id));
         }
         self.connection.prepare_cached("DELETE FROM meta WHERE name = ?1")?.execute([QUARANTINED_SINCE])?;
         self.hold_purges()?;
         self.bump_auth_epoch()?;
-        let note = AuditNote::done("quarantine.end", AuditBy::Operator, "the store");
+        let note = AuditNote::done(AuditAct::QuarantineEnd, AuditBy::Operator, "the store");
         self.audit(SERVER_CHAIN, note.with("snapshot_of", since).with("keys_revoked", revoked.len()));
         Ok(Outcome::Done)
     }

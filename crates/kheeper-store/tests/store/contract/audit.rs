@@ -1,6 +1,6 @@
 //! The audit log: in the same transaction as what it records, in a chain that shows what was done to it.
 
-use kheeper_model::audit::{AuditOutcome, AuditRecord};
+use kheeper_model::audit::{AuditAct, AuditOutcome, AuditRecord};
 use kheeper_model::limits::AUDIT_SECS_KEPT;
 use kheeper_model::{AttemptId, OrgName};
 use kheeper_store::{AuditBy, AuditNote, Store};
@@ -132,7 +132,7 @@ async fn a_record_that_was_removed_altered_or_moved_is_found() {
 async fn old_records_go_and_what_is_left_can_still_be_followed() {
     let fixture = fixture().await;
     fixture.host("web-01", 9).await;
-    let note = || AuditNote::denied("request.denied", AuditBy::Nobody(None), "myorg/web-01");
+    let note = || AuditNote::denied(AuditAct::RequestDenied, AuditBy::Nobody(None), "myorg/web-01");
     fixture.store.note(Some(&org()), vec![note(), note()]).await.unwrap();
     fixture.clock.advance_secs(AUDIT_SECS_KEPT);
     fixture.store.note(Some(&org()), vec![note()]).await.unwrap();

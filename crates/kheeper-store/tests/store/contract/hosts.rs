@@ -106,7 +106,7 @@ async fn a_key_from_a_file_is_pending_until_it_has_proved_itself() {
     assert_eq!((record.state, record.keys[0].state), (HostState::Invited, KeyState::Pending));
     let host = fixture.joined_host("web-01", record.id, new_key(12).key_id).await;
     assert!(matches!(host.put("web-01/a", b"x").await, Err(StoreError::Denied(Denied::KeyPending))));
-    fixture.store.activate_key(&new_key(12).key_id).await.unwrap();
+    fixture.store.activate_key(&new_key(12).key_id, None).await.unwrap();
     host.put("web-01/a", b"x").await.unwrap();
     assert_eq!(state(&fixture, "web-01").await, HostState::Active);
 }

@@ -54,7 +54,7 @@ async fn a_revoked_key_is_never_registered_again() {
     let owner = KeyOwner::User(bob.id.clone());
     let register = |state| fixture.store.register_key(owner.clone(), new_key(50), state);
     assert_eq!(register(KeyState::Pending).await.unwrap().state, KeyState::Pending);
-    assert_eq!(fixture.store.activate_key(&new_key(50).key_id).await.unwrap().state, KeyState::Active);
+    assert_eq!(fixture.store.activate_key(&new_key(50).key_id, None).await.unwrap().state, KeyState::Active);
     assert_eq!(register(KeyState::Pending).await.unwrap().state, KeyState::Active);
     let alice = fixture.store.users().await.unwrap()[0].id.clone();
     let taken = fixture.store.register_key(KeyOwner::User(alice), new_key(50), KeyState::Active).await;
@@ -64,7 +64,7 @@ async fn a_revoked_key_is_never_registered_again() {
     assert_eq!(fixture.store.revoke_key(&new_key(50).key_id).await.unwrap().state, KeyState::Revoked);
     assert!(fixture.store.auth_epoch().await.unwrap() > epoch);
     assert!(matches!(register(KeyState::Active).await, Err(StoreError::KeyRevoked)));
-    assert!(matches!(fixture.store.activate_key(&new_key(50).key_id).await, Err(StoreError::KeyRevoked)));
+    assert!(matches!(fixture.store.activate_key(&new_key(50).key_id, None).await, Err(StoreError::KeyRevoked)));
     assert!(matches!(fixture.store.revoke_key(&new_key(51).key_id).await, Err(StoreError::UnknownKey(_))));
 }
 

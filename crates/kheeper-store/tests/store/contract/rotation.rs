@@ -18,7 +18,7 @@ async fn two_keys_work_side_by_side_and_the_old_one_ends_when_the_new_one_says()
         matches!(new.put("web-01/a", b"x").await, Err(StoreError::Denied(Denied::KeyPending))),
         "it proves itself first"
     );
-    fixture.store.activate_key(&new_key(10).key_id).await.unwrap();
+    fixture.store.activate_key(&new_key(10).key_id, None).await.unwrap();
     new.put("web-01/a", b"new").await.unwrap();
     old.put("web-01/a", b"old").await.unwrap();
 

@@ -22,6 +22,8 @@ pub(super) enum Caller {
     ReadOnlyHost,
     DisabledHost,
     RevokedHost,
+    /// A person who would own `myorg`, if the operator had not disabled them.
+    DisabledOwner,
     Owner,
     /// A person who looks after `myorg` without seeing its objects.
     Auditor,
@@ -60,12 +62,13 @@ pub(super) enum Right {
 }
 
 impl Caller {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Sibling,
         Self::Granted,
         Self::ReadOnlyHost,
         Self::DisabledHost,
         Self::RevokedHost,
+        Self::DisabledOwner,
         Self::Owner,
         Self::Auditor,
         Self::NarrowedOwner,
@@ -89,7 +92,7 @@ impl Caller {
 
     /// Whether the server lets the caller in at all.
     pub(super) fn is_known(self) -> bool {
-        !matches!(self, Self::DisabledHost | Self::RevokedHost | Self::Nobody)
+        !matches!(self, Self::DisabledHost | Self::RevokedHost | Self::DisabledOwner | Self::Nobody)
     }
 
     pub(super) fn is_person(self) -> bool {
@@ -130,7 +133,7 @@ impl Caller {
             Self::Granted => &["web-01/", "web-03/"],
             Self::ReadOnlyHost => &["frozen/"],
             Self::Owner => &[""],
-            Self::Auditor | Self::DisabledHost | Self::RevokedHost | Self::Nobody => &[],
+            Self::Auditor | Self::DisabledHost | Self::RevokedHost | Self::DisabledOwner | Self::Nobody => &[],
         }
     }
 }
@@ -220,7 +223,13 @@ impl Scene {
         frozen.cli.ok(&["hosts", "join", &rejoin, "--replace"]);
         world.alice.ok(&["hosts", "disable", "myorg/disabled"]);
         world.alice.ok(&["hosts", "revoke", "myorg/revoked"]);
-        for (door, namespace) in [(&disabled_door, "disabled"), (&revoked_door, "revoked")] {
+        let erin = world.cli("erin");
+        let id = world.login("erin", &erin);
+        world.alice.ok(&["orgs", "members", "invite", "myorg", &id, "--role", "owner"]);
+        let erin_door = world.direct(&erin);
+        erin_door.get("/myorg/web-01/object").expect(200);
+        world.server.operator(&["users", "disable", &id]).ok();
+        for (door, namespace) in [(&disabled_door, "disabled"), (&revoked_door, "revoked"), (&erin_door, "web-01")] {
             let path = format!("/myorg/{namespace}/object");
             wait::until("the end of a key", secs(6), || (door.get(&path).status == 403).then_some(()));
         }
@@ -237,6 +246,7 @@ impl Scene {
                     Caller::ReadOnlyHost => world.direct(&frozen.cli),
                     Caller::DisabledHost => disabled_door.clone(),
                     Caller::RevokedHost => revoked_door.clone(),
+                    Caller::DisabledOwner => erin_door.clone(),
                     Caller::Owner => world.direct(&world.alice),
                     Caller::Auditor => world.direct(&auditor),
                     Caller::NarrowedOwner => Door::direct(address, narrowed.trim()),
@@ -263,7 +273,7 @@ impl Scene {
         let namespace = format!("{bucket}/{}", prefix.trim_end_matches('/'));
         let uploads = self.uploads.iter().find(|(name, _)| *name == namespace);
         let uploads = uploads.map_or_else(Uploads::none, |(_, uploads)| uploads.clone());
-        let own = if caller == Caller::OtherHost { "otherorg/web-01" } else { own };
+        let own = if matches!(caller, Caller::OtherHost | Caller::OtherOwner) { "otherorg/web-01" } else { own };
         Aim { door, bucket, prefix, uploads, own }
     }
 

@@ -27,6 +27,10 @@ pub(super) enum Needs {
     Write,
     /// To write into the own namespace, and to read the target as one's own.
     CopyFrom,
+    /// To read the target, and not by a grant.
+    ReadAsOwn,
+    /// To write into any namespace of the bucket.
+    WriteInBucket,
 }
 
 /// One way to ask for an operation.
@@ -50,6 +54,13 @@ pub(super) fn allowed(caller: Caller, needs: Needs, target: Target) -> bool {
         Needs::ListUploads if target == Target::OrgRoot => caller.is_in_the_org_of(target) && !caller.is_person(),
         Needs::Uploads | Needs::ListUploads => matches!(right, Right::ReadOwn | Right::Write),
         Needs::Write | Needs::CopyFrom => right == Right::Write,
+        Needs::ReadAsOwn => {
+            matches!(right, Right::ReadOwn | Right::Write) || (right == Right::Read && caller.is_person())
+        }
+        Needs::WriteInBucket => {
+            caller.right(Target::Own) == Right::Write && caller.is_in_the_org_of(target)
+                || caller == Caller::OtherHost && target == Target::OtherOrg
+        }
     }
 }
 
@@ -100,6 +111,11 @@ pub(super) fn rows(kind: OperationKind) -> Vec<Row> {
                 let own = aim.own.split_once('/').map_or("", |(_, host)| host);
                 delete(aim, &[format!("{own}/never-there"), format!("{}never-there", aim.prefix)])
             }),
+            // Refused before a key of it is looked at, so it says nothing of any.
+            row("DeleteObjects, a version", WriteInBucket, 501, |aim| {
+                let body = delete_body([format!("{}object", aim.prefix)], false);
+                send_delete(aim, body.replace("</Key>", "</Key><VersionId>3</VersionId>"))
+            }),
         ],
         OperationKind::GetObject => vec![
             row("GetObject", Read, 200, |aim| object(aim, "GET", "")),
@@ -138,6 +154,9 @@ pub(super) fn rows(kind: OperationKind) -> Vec<Row> {
             row("CopyObject, from the target", CopyFrom, 200, |aim| {
                 copy(aim.door.request("PUT", &aim.own_path("copy")), &aim.path("object"))
             }),
+            row("CopyObject, from a version of the target", ReadAsOwn, 501, |aim| {
+                copy(aim.door.request("PUT", &aim.own_path("copy")), &format!("{}?versionId=3", aim.path("object")))
+            }),
             row("CopyObject, to the target", Write, 200, |aim| {
                 copy(aim.door.request("PUT", &aim.path("copy")), &aim.own_path("source"))
             }),
@@ -146,6 +165,10 @@ pub(super) fn rows(kind: OperationKind) -> Vec<Row> {
             row("UploadPartCopy, from the target", CopyFrom, 404, |aim| {
                 let path = aim.own_path("copy?partNumber=1&uploadId=20261101-00000000000000000000000000000000");
                 copy(aim.door.request("PUT", &path), &aim.path("object"))
+            }),
+            row("UploadPartCopy, from a version of the target", ReadAsOwn, 501, |aim| {
+                let path = aim.own_path("copy?partNumber=1&uploadId=20261101-00000000000000000000000000000000");
+                copy(aim.door.request("PUT", &path), &format!("{}?versionId=3", aim.path("object")))
             }),
             row("UploadPartCopy, to the target", Write, 200, |aim| {
                 let path = of_upload(aim, "big", &aim.uploads.open) + "&partNumber=2";
@@ -203,7 +226,10 @@ fn copy(request: Request, source: &str) -> Request {
 }
 
 fn delete(aim: &Aim<'_>, keys: &[String]) -> Request {
-    let body = delete_body(keys, false);
+    send_delete(aim, delete_body(keys, false))
+}
+
+fn send_delete(aim: &Aim<'_>, body: String) -> Request {
     let md5 = kheeper_e2e::digest::md5_base64(body.as_bytes());
     aim.door.request("POST", &format!("/{}?delete", aim.bucket)).header("Content-MD5", &md5).body(body)
 }
