@@ -6,7 +6,7 @@ use kheeper_e2e::wait::{secs, until};
 use kheeper_e2e::{Running, World};
 
 /// Debian's package libfaketime; the programs are linked dynamically, or it would not reach them.
-fn libfaketime() -> String {
+pub(crate) fn libfaketime() -> String {
     let libraries = std::fs::read_dir("/usr/lib").expect("a Linux").flatten().map(|entry| entry.path());
     let found = libraries.map(|dir| dir.join("faketime/libfaketimeMT.so.1")).find(|file| file.exists());
     found.as_deref().and_then(Path::to_str).expect("./test installs libfaketime").to_owned()
