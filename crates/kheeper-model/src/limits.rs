@@ -32,6 +32,11 @@ pub const OBJECT_HEADERS_BYTES_MAX: usize = 8 * 1024;
 pub const HEADER_SECTION_BYTES_MAX: usize = 64 * 1024;
 /// Headers of one request.
 pub const HEADER_COUNT_MAX: usize = 128;
+/// Bytes of a header section that are read at all, so that whoever sends a little too much is told so in S3's own words.
+/// What is longer gets 431 without any.
+pub const HEADER_SECTION_BYTES_READ_MAX: usize = 2 * HEADER_SECTION_BYTES_MAX;
+/// Headers of one request that are read at all.
+pub const HEADER_COUNT_READ_MAX: usize = 2 * HEADER_COUNT_MAX;
 /// Bytes of a token before it is decoded at all.
 pub const TOKEN_BYTES_MAX: usize = 2048;
 /// Seconds between a token's `iat` and `exp`, at most.

@@ -8,7 +8,7 @@
 //! most about 1.5 MiB for an upload and 0.5 MiB for a download, whatever the object's size. [`UPLOADS_MAX`] and
 //! [`DOWNLOADS_MAX`] bound how many move at once, so that a proxy with every slot taken by a stalled peer holds about
 //! 320 MiB, and one with 16 streams about 60 MiB with what the allocator keeps. What waits for a slot holds its
-//! request's head only ([`kheeper_model::limits::HEADER_SECTION_BYTES_MAX`]).
+//! request's head only ([`kheeper_model::limits::HEADER_SECTION_BYTES_READ_MAX`]).
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use kheeper_model::limits::{HEADER_COUNT_MAX, HEADER_SECTION_BYTES_MAX};
+use kheeper_model::limits::{HEADER_COUNT_READ_MAX, HEADER_SECTION_BYTES_READ_MAX};
 use kheeper_net::{Linger, LingeringClose};
 use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -328,8 +328,8 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(head_time_max(caller.owner))
         .keep_alive(admitted)
-        .max_headers(HEADER_COUNT_MAX)
-        .max_header_size(HEADER_SECTION_BYTES_MAX)
+        .max_headers(HEADER_COUNT_READ_MAX)
+        .max_header_size(HEADER_SECTION_BYTES_READ_MAX)
         .max_buf_size(CLIENT_BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(io), answer);
     let mut connection = std::pin::pin!(connection);

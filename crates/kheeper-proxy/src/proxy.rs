@@ -9,6 +9,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use kheeper_identity::{IdentitySubject, Scope};
 use kheeper_model::{AttemptId, Clock};
+use kheeper_s3::header::check_section;
 use kheeper_s3::{S3Error, S3ErrorCode, as_of};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -123,6 +124,7 @@ impl Proxy {
         caller: Caller,
     ) -> Result<Response<AnswerBody>, Refusal> {
         self.guard.check_caller(caller, &head)?;
+        check_section(&head.uri, &head.headers)?;
         if own_endpoints::is_own(head.uri.path()) {
             return own_endpoints::answer(self, &head).await;
         }

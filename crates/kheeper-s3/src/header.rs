@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use kheeper_model::limits::{HEADER_COUNT_MAX, HEADER_SECTION_BYTES_MAX};
 
 use crate::operation::OperationKind::{self, *};
 use crate::query::Query;
@@ -190,6 +191,18 @@ pub const QUERY_POLICY: &[(&str, Policy)] = &[
     ("website", Policy::Refuse),
 ];
 
+/// Refuses a head of more bytes or headers than any request needs: `RequestHeaderSectionTooLarge`. The target counts too.
+pub fn check_section(target: &http::Uri, headers: &HeaderMap) -> Result<(), S3Error> {
+    // As they came: `name: value` and the end of the line.
+    let of_headers: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let of_target = target.path_and_query().map_or(0, |target| target.as_str().len());
+    if of_target + of_headers > HEADER_SECTION_BYTES_MAX || headers.len() > HEADER_COUNT_MAX {
+        return Err(S3Error::new(S3ErrorCode::RequestHeaderSectionTooLarge)
+            .with_field("MaxSizeAllowed", HEADER_SECTION_BYTES_MAX));
+    }
+    Ok(())
+}
+
 /// The policy of a header, by its lower-case name.
 pub fn header_policy(name: &str) -> Policy {
     if let Some((_, policy)) = HEADER_POLICY.iter().find(|(known, _)| *known == name) {
@@ -334,5 +347,24 @@ mod tests {
         let query = Query::parse(Some("x-amz-meta-a=1%0d%0aauthorization:x")).expect("valid");
         let error = effective_headers(&query, &HeaderMap::new()).expect_err("refused");
         assert_eq!(error.code, S3ErrorCode::InvalidArgument);
+    }
+
+    #[test]
+    fn a_head_of_too_many_bytes_or_headers_is_refused() {
+        let code = |path_bytes: usize, headers: &HeaderMap| {
+            let target = format!("/{}", "p".repeat(path_bytes)).parse().expect("a target");
+            check_section(&target, headers).err().map(|error| error.code)
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert("x-filler", HeaderValue::from_str(&"x".repeat(60_000)).expect("a value"));
+        assert_eq!(code(1000, &headers), None);
+        assert_eq!(code(6000, &headers), Some(S3ErrorCode::RequestHeaderSectionTooLarge));
+        headers.append("x-filler", HeaderValue::from_str(&"x".repeat(6000)).expect("a value"));
+        assert_eq!(code(0, &headers), Some(S3ErrorCode::RequestHeaderSectionTooLarge), "each value counts");
+        let mut headers = HeaderMap::new();
+        (0..HEADER_COUNT_MAX).for_each(|_| drop(headers.append("x-a", HeaderValue::from_static("1"))));
+        assert_eq!(code(0, &headers), None);
+        headers.append("x-a", HeaderValue::from_static("1"));
+        assert_eq!(code(0, &headers), Some(S3ErrorCode::RequestHeaderSectionTooLarge));
     }
 }

@@ -121,7 +121,8 @@ async fn connection<S: Service>(
     }
 }
 
-async fn http<S: Service, I>(
+/// Serves one connection, TLS already taken off, until it ends.
+pub(crate) async fn http<S: Service, I>(
     io: I,
     linger: Linger,
     peer: SocketAddr,
@@ -146,8 +147,8 @@ async fn http<S: Service, I>(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
-        .max_headers(limits::HEADER_COUNT_MAX)
-        .max_header_size(limits::HEADER_SECTION_BYTES_MAX)
+        .max_headers(limits::HEADER_COUNT_READ_MAX)
+        .max_header_size(limits::HEADER_SECTION_BYTES_READ_MAX)
         .max_buf_size(READ_BUFFER_BYTES_MAX)
         .serve_connection(TokioIo::new(io), answer);
     let mut connection = std::pin::pin!(connection);

@@ -46,6 +46,12 @@ impl FileSystem {
         run("mount", &["-o", &format!("remount,{options}"), text(&self.at)]);
     }
 
+    /// Read-only from one moment to the next, also for those who have files open there: what ext4 does to itself when its
+    /// disk fails. [`FileSystem::restore_power`] ends it.
+    pub fn abort(&self) {
+        self.remount("abort");
+    }
+
     /// With `size` bytes from now on, if that much holds what is there.
     pub fn try_resize(&self, size: u64) -> bool {
         let mut mount = Command::new("mount");

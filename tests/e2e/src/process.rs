@@ -14,6 +14,9 @@ use crate::wait;
 /// Lines of a program's output that are shown when a test fails.
 const TAIL_LINES: usize = 60;
 
+/// In which the kernel counts processor time for everybody else (USER_HZ), on every machine that Rust runs on.
+const TICKS_PER_SEC: f64 = 100.0;
+
 type Lines = Arc<Mutex<Vec<String>>>;
 
 /// How long what a program has written may take to be read once it has ended: what it started may hold its outputs open.
@@ -108,6 +111,17 @@ impl Running {
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         let name = self.name.clone();
         wait::until(&format!("the end of {name}"), limit, || self.try_wait())
+    }
+
+    /// The time of a processor that it has taken, in the kernel and outside.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it is running");
+        // The name, in parentheses, may hold anything; what follows are numbers, the state being the third field.
+        let (_, fields) = stat.rsplit_once(')').expect("proc(5)");
+        let ticks = |number: usize| -> u64 {
+            fields.split_whitespace().nth(number - 3).and_then(|ticks| ticks.parse().ok()).expect("proc(5)")
+        };
+        Duration::from_secs_f64((ticks(14) + ticks(15)) as f64 / TICKS_PER_SEC)
     }
 
     /// The most memory it ever held (VmHWM), in bytes.

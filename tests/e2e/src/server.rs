@@ -10,7 +10,7 @@ use rand::Rng as _;
 
 use crate::command::{self, Done};
 use crate::process::Running;
-use crate::wait::secs;
+use crate::wait::{self, secs};
 
 /// What the server says once it listens.
 pub const ANNOUNCEMENT: &str = "kheeper-server listening on ";
@@ -106,6 +106,15 @@ impl Server {
         let mut command = Command::new(&self.program);
         command.args(args).arg("--data").arg(&self.data).current_dir("/");
         command::run(command, secs(60))
+    }
+
+    /// Waits until what failed has left nothing behind: fsck finds nothing wrong, and no blob that nothing refers to.
+    #[track_caller]
+    pub fn expect_nothing_left_over(&self) {
+        wait::until("every blob to be referred to", secs(60), || {
+            let fsck = self.operator_json(&["fsck", "--read-data"]);
+            (fsck["orphan_blobs"] == 0).then_some(())
+        });
     }
 
     /// An operator's command, and the record it printed.

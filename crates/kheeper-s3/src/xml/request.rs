@@ -1,7 +1,7 @@
 //! The documents that clients send.
 //!
 //! Read with and without a namespace, since pgBackRest and s3cmd send none, and with ETags quoted or not. A document
-//! type declaration is refused, attributes are never looked at, and depth, elements and bytes are limited.
+//! type declaration is refused, attributes are never looked at, and depth, elements, their tags and bytes are limited.
 
 use kheeper_model::limits::{DELETE_KEYS_MAX, PART_NUMBER_MAX, XML_BODY_BYTES_MAX};
 use kheeper_model::{ChecksumAlgorithm, ETag, ObjectKey};
@@ -18,6 +18,9 @@ use crate::{S3Error, S3ErrorCode};
 const DEPTH_MAX: usize = 8;
 /// Elements of one document: ten thousand parts, each with a number, an ETag and a checksum, and room to spare.
 const ELEMENTS_MAX: usize = 60_000;
+
+/// Bytes of a start tag, attributes included. No client sends more than a namespace.
+const TAG_BYTES_MAX: usize = 4096;
 
 /// The body of DeleteObjects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,6 +235,9 @@ struct DocumentReader {
 impl DocumentReader {
     fn take(&mut self, event: Event<'_>) -> Result<(), S3Error> {
         match event {
+            Event::Start(start) | Event::Empty(start) if start.len() > TAG_BYTES_MAX => {
+                Err(malformed("It has an element with too many attributes."))
+            }
             Event::Start(start) => self.begin(start.local_name().as_ref()),
             Event::Empty(start) => {
                 self.begin(start.local_name().as_ref())?;

@@ -218,3 +218,6 @@ impl Unframing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use kheeper_model::AttemptId;
+use kheeper_s3::header::check_section;
 use kheeper_s3::{Operation, S3Error, as_of};
 use tower::ServiceExt as _;
 
@@ -49,6 +50,13 @@ impl Service for Handler {
         if !self.app.admits_address(peer.ip()) {
             tracing::warn!(%peer, "a connection from outside --behind-tls-proxy was refused");
             return respond::status(StatusCode::FORBIDDEN);
+        }
+        if let Err(error) = check_section(request.uri(), request.headers()) {
+            let request_id = AttemptId::random().to_string();
+            let is_head = request.method() == Method::HEAD;
+            let mut response = respond::error(&error, is_head, request.uri().path(), &request_id);
+            respond::close_after(&mut response);
+            return response;
         }
         if request.uri().path().starts_with(CONTROL_PREFIX) {
             call_control(&self.app, self.control.clone(), request, peer.ip()).await

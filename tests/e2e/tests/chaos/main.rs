@@ -8,3 +8,4 @@ mod hurt;
 mod partition;
 mod random;
 mod stage;
+mod window;

@@ -61,7 +61,7 @@ impl Drop for Network {
 }
 
 /// Joins a host to a server with its own certificate; the proxy's configuration.
-fn join(dir: &std::path::Path, origin: &str, pin: &str) -> Cli {
+pub(crate) fn join(dir: &std::path::Path, origin: &str, pin: &str) -> Cli {
     let bin = dir.join("bin");
     let operator = |args: &[&str]| {
         let mut command = Command::new(bin.join("kheeper-server"));

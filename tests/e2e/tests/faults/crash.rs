@@ -1,8 +1,6 @@
 //! `kill -9` in the middle of concurrent writes: everything acknowledged is there, byte for byte.
 
-use std::thread;
-
-use kheeper_e2e::{Door, World, files};
+use kheeper_e2e::{Door, World};
 
 use crate::journal::{Journal, write_until};
 
@@ -51,34 +49,4 @@ fn assert_usage_is_what_is_listed(world: &World, door: &Door) {
         kheeper_e2e::s3::xml_values(&text, "Size").iter().map(|size| size.parse::<u64>().expect("a size")).sum();
     let usage = usage_of_the_host(world);
     assert_eq!(usage["current_bytes"].as_u64(), Some(listed), "{usage}");
-}
-
-#[test]
-fn sigterm_lets_what_is_running_finish() {
-    let mut world = World::start();
-    let host = world.host("web-01");
-    let door = world.direct(&host.cli);
-    let bytes = files::random_bytes(1, 8 << 20);
-    let paths: Vec<String> = (0..6).map(|n| host.path(&format!("term/{n}"))).collect();
-    let answers: Vec<(String, Option<u16>)> = thread::scope(|scope| {
-        let writers: Vec<_> = paths
-            .iter()
-            .map(|path| {
-                let (door, bytes) = (&door, &bytes);
-                scope.spawn(move || {
-                    let answer = door.put_request(path, bytes).try_send(door.address);
-                    (path.clone(), answer.ok().map(|answer| answer.status))
-                })
-            })
-            .collect();
-        assert!(world.server.terminate().success(), "a drained server ends well");
-        writers.into_iter().map(|writer| writer.join().expect("no panic")).collect()
-    });
-    world.server.restart();
-    for (path, status) in answers {
-        assert!(matches!(status, None | Some(200 | 503)), "{path}: {status:?}");
-        if status == Some(200) {
-            assert!(door.get(&path).expect(200).body == bytes);
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use kheeper_e2e::world::Host;
 use kheeper_e2e::{Door, World, command, files, unix, wait};
@@ -134,6 +135,42 @@ fn blobs_on_a_file_system_that_was_made_read_only_are_read_and_not_written() {
 }
 
 #[test]
+fn a_file_system_that_goes_read_only_under_the_index_too_stops_writes_and_loses_nothing() {
+    if !unix::is_root() {
+        return;
+    }
+    let dir = World::directory();
+    let at = dir.path().join("disk");
+    let disk = FileSystem::in_image("ext4", &dir.path().join("image"), &at);
+    let mut world = World::start_in(dir, &at.join("data"), &[]);
+    let disk = disk;
+    let host = world.host("web-01");
+    let door = world.direct(&host.cli);
+    let (small, large, bytes) = (host.path("small"), host.path("large"), files::random_bytes(1, 100_000));
+    door.put(&small, b"small").expect(200);
+    door.put(&large, &bytes).expect(200);
+    let ready = Door::anonymous(door.address);
+    ready.get("/-/readyz").expect(200);
+    disk.abort();
+    door.put(&large, &files::random_bytes(2, 100_000)).expect_error(503, "ServiceUnavailable");
+    door.put(&small, b"other").expect_error(503, "ServiceUnavailable");
+    door.delete(&small).expect_error(503, "ServiceUnavailable");
+    ready.get("/-/readyz").expect(503);
+    assert_eq!(door.get(&small).expect(200).body, b"small");
+    assert!(door.get(&large).expect(200).body == bytes);
+    assert_eq!(door.keys("myorg", "web-01/", 5), ["web-01/large", "web-01/small"]);
+
+    world.server.kill9();
+    disk.restore_power();
+    world.server.restart();
+    assert_eq!(door.get(&small).expect(200).body, b"small");
+    assert!(door.get(&large).expect(200).body == bytes);
+    door.put(&small, b"other").expect(200);
+    ready.get("/-/readyz").expect(200);
+    world.server.operator(&["fsck", "--read-data"]).ok();
+}
+
+#[test]
 fn a_server_out_of_descriptors_says_slow_down_and_recovers() {
     let mut world = World::start();
     let host = world.host("web-01");
@@ -157,6 +194,7 @@ fn a_server_out_of_descriptors_says_slow_down_and_recovers() {
     wait::until("no descriptor to be free", wait::secs(20), || {
         fs::read_dir(&descriptors).is_ok_and(|open| open.count() >= 64).then_some(())
     });
+    accepts_without_spinning(&mut world);
     inside.write_all(&bytes).expect("it reads");
     let mut answer = String::new();
     inside.read_to_string(&mut answer).expect("it answers and closes");
@@ -167,4 +205,17 @@ fn a_server_out_of_descriptors_says_slow_down_and_recovers() {
         door.put_request(&path, &bytes).try_send(door.address).ok().filter(|answer| answer.status == 200)
     });
     assert!(door.get(&path).expect(200).body == bytes);
+}
+
+/// While connections wait that cannot be taken, each try is followed by a pause of 50 ms.
+fn accepts_without_spinning(world: &mut World) {
+    const TRIES: usize = 30;
+    let server = world.server.running();
+    let tries = |log: String| log.matches("failed to accept a connection").count();
+    let (before, began, cpu) = (tries(server.log()), Instant::now(), server.cpu_time());
+    wait::until("it to go on trying", wait::secs(60), || (tries(server.log()) >= before + TRIES).then_some(()));
+    let (elapsed, cpu) = (began.elapsed(), server.cpu_time() - cpu);
+    println!("{TRIES} tries in {elapsed:?}, and {cpu:?} of a processor");
+    assert!(elapsed >= Duration::from_millis(40) * TRIES as u32, "{TRIES} tries within {elapsed:?}");
+    assert!(cpu < elapsed / 2, "{cpu:?} of a processor in {elapsed:?}");
 }

@@ -9,5 +9,6 @@ mod index_sync;
 mod journal;
 mod kill_sweep;
 mod power_loss;
+mod sigterm;
 
 use kheeper_e2e::filesystem;

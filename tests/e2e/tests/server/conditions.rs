@@ -1,8 +1,11 @@
 //! Conditional requests: honoured atomically, never ignored.
 
+use std::io::{BufReader, Write as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use kheeper_e2e::{World, digest};
+use kheeper_e2e::http::{read_head, read_response};
+use kheeper_e2e::{Door, Response, World, digest, files};
 
 #[test]
 fn reads_answer_their_conditions() {
@@ -69,33 +72,48 @@ fn of_many_creations_of_one_key_exactly_one_wins() {
 }
 
 #[test]
-fn a_reader_of_a_key_that_is_being_overwritten_sees_whole_versions_only() {
+fn eight_readers_of_a_key_that_eight_writers_overwrite_see_whole_versions_only() {
+    const EACH: usize = 8;
     let world = World::start();
     let host = world.host("web-01");
-    let door = world.direct(&host.cli);
-    let path = host.path("hot");
-    let body = |n: u8| vec![n; 150_000];
-    door.put(&path, &body(0)).expect(200);
-    thread::scope(|scope| {
-        for writer in 1..=3_u8 {
-            let (door, path) = (&door, &path);
-            scope.spawn(move || {
-                for round in 0..10 {
-                    door.put(path, &body(writer * 20 + round)).expect(200);
-                }
-            });
-        }
-        for _ in 0..3 {
-            let (door, path) = (&door, &path);
-            scope.spawn(move || {
-                for _ in 0..20 {
-                    let read = door.get(path).expect(200);
-                    assert_eq!(read.header("etag"), Some(format!("\"{}\"", digest::md5_hex(&read.body)).as_str()));
-                    assert_eq!(read.body.len(), 150_000);
-                }
-            });
-        }
-    });
+    let proxy = world.host_proxy(&host);
+    let doors = [world.direct(&host.cli), proxy.door()];
+    // Kept in the index, and as blobs; what is written is one byte again and again, so that a mixture shows.
+    for length in [3000, 300_000] {
+        let path = host.path(&format!("hot/{length}"));
+        doors[0].put(&path, &vec![0; length]).expect(200);
+        let writing = AtomicUsize::new(EACH);
+        let reads: usize = thread::scope(|scope| {
+            for writer in 1..=EACH {
+                let (door, path, writing) = (&doors[writer % 2], &path, &writing);
+                scope.spawn(move || {
+                    for round in 0..10 {
+                        door.put(path, &vec![(writer * 10 + round) as u8; length]).expect(200);
+                    }
+                    writing.fetch_sub(1, Ordering::Relaxed);
+                });
+            }
+            let readers: Vec<_> = (0..EACH)
+                .map(|reader| {
+                    let (door, path, writing) = (&doors[reader % 2], &path, &writing);
+                    scope.spawn(move || {
+                        let mut reads = 0;
+                        while writing.load(Ordering::Relaxed) > 0 {
+                            let read = door.get(path).expect(200);
+                            let etag = format!("\"{}\"", digest::md5_hex(&read.body));
+                            assert_eq!(read.header("etag"), Some(etag.as_str()));
+                            assert_eq!(read.body.len(), length);
+                            assert!(read.body.iter().all(|byte| *byte == read.body[0]), "parts of two versions");
+                            reads += 1;
+                        }
+                        reads
+                    })
+                })
+                .collect();
+            readers.into_iter().map(|reader| reader.join().expect("no reader panics")).sum()
+        });
+        assert!(reads >= EACH, "only {reads} reads beside the writers");
+    }
 }
 
 #[test]
@@ -157,4 +175,78 @@ fn copies_and_completes_answer_their_conditions_at_both_doors() {
         assert!(door.head(&target).expect(200).header("etag").is_some_and(|tag| tag.ends_with("-1\"")));
         assert_eq!(door.get(&target).expect(200).body, b"source");
     }
+}
+
+/// A refusal to overwrite: its code, and the way out in words.
+#[track_caller]
+fn is_kept(answer: Response, key: &str) {
+    let text = answer.expect_error(412, "PreconditionFailed").text();
+    for said in [key, "keeps what was written first", "another name", "--no-overwrite=off"] {
+        assert!(text.contains(said), "{said:?} is not said: {text}");
+    }
+}
+
+#[test]
+fn a_name_that_is_kept_never_changes_whatever_is_written_over_it_at_both_doors() {
+    let world = World::start();
+    let host = world.host("web-01");
+    world.alice.ok(&["hosts", "set", &host.namespace(), "--no-overwrite"]);
+    let proxy = world.host_proxy(&host);
+    for (name, door) in [("direct", world.direct(&host.cli)), ("proxy", proxy.door())] {
+        // Kept in the index, and as blobs.
+        for length in [3000, 300_000] {
+            keeps_its_first_content(&door, &host.path(&format!("{name}/{length}")), length);
+        }
+    }
+    world.server.operator(&["fsck", "--read-data"]).ok();
+}
+
+fn keeps_its_first_content(door: &Door, path: &str, length: usize) {
+    let (first, other) = (files::random_bytes(1, length), files::random_bytes(2, length));
+    let (key, source) = (path.strip_prefix("/myorg/").expect("our own path"), format!("{path}-source"));
+    // Two that began before there was anything, and were late.
+    let upload = door.create_upload(path);
+    let part = door.part(path, &upload, 1, &other);
+    let same = door.create_upload(path);
+    let same_part = door.part(path, &same, 1, &first);
+    let stalled =
+        door.put_request(path, &other).header("Expect", "100-continue").open(door.address).expect("it listens");
+    let (status, _) = read_head(&mut BufReader::with_capacity(1, &stalled)).expect("it answers");
+    assert_eq!(status, 100);
+    (&stalled).write_all(&other[..length / 2]).expect("it reads");
+
+    let etag = door.put(path, &first).expect(200).header("etag").expect("an ETag").to_owned();
+    let modified = door.head(path).expect(200).header("last-modified").expect("a time").to_owned();
+    let unchanged = |what: &str| {
+        let read = door.get(path).expect(200);
+        assert!(read.body == first, "{what} changed what is kept");
+        assert_eq!(read.header("etag"), Some(etag.as_str()), "{what}");
+        assert_eq!(read.header("last-modified"), Some(modified.as_str()), "{what}");
+    };
+    assert_eq!(door.put(path, &first).expect(200).header("etag"), Some(etag.as_str()), "the same bytes again");
+    unchanged("the same bytes again");
+    is_kept(door.put(path, &other), key);
+    unchanged("another PUT");
+    is_kept(door.put(path, &first[1..]), key);
+    unchanged("a shorter PUT");
+    (&stalled).write_all(&other[length / 2..]).expect("it reads on");
+    is_kept(read_response(&mut BufReader::new(&stalled), "PUT").expect("it answers"), key);
+    unchanged("a late PUT");
+    door.put(&source, &other).expect(200);
+    for from in [&source, &path.to_owned()] {
+        let copy = door.request("PUT", path).header("x-amz-copy-source", from);
+        is_kept(copy.header("x-amz-metadata-directive", "REPLACE").body("").send(door.address), key);
+        unchanged("a copy");
+    }
+    is_kept(door.complete(path, &upload, &[(1, &part)]), key);
+    unchanged("a completed upload");
+    door.complete(path, &same, &[(1, &same_part)]).expect(200);
+    unchanged("a completed upload of the same bytes");
+    // Deleting hides, and the name goes on to be taken.
+    door.delete(path).expect(204);
+    is_kept(door.put(path, &other), key);
+    door.get(path).expect_error(404, "NoSuchKey");
+    door.put(path, &first).expect(200);
+    assert!(door.get(path).expect(200).body == first, "its own bytes may come back");
+    door.request("DELETE", &format!("{path}?uploadId={upload}")).send(door.address).expect(204);
 }

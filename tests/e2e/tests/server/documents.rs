@@ -34,11 +34,10 @@ fn a_hostile_document_is_refused_and_does_nothing_at_both_doors() {
             let put = door.request("PUT", &format!("{path}?tagging")).body(format!("{prolog}{tags}"));
             put.send(door.address).expect_error(400, "MalformedXML");
         }
-        // Attributes by the thousand are read past; elements by the thousand are too many; depth has a bound.
+        // Attributes or elements by the thousand are too many; depth has a bound.
         let attributes: String = (0..80_000).map(|n| format!(" a{n}=\"\"")).collect();
         let body = format!("<Delete{attributes}><Object><Key>web-01/never</Key></Object></Delete>");
-        door.post("/myorg?delete", &body).expect(200);
-        for body in [format!("<Delete>{}</Delete>", "<Quiet/>".repeat(100_000)), "<Delete>".repeat(50_000)] {
+        for body in [body, format!("<Delete>{}</Delete>", "<Quiet/>".repeat(100_000)), "<Delete>".repeat(50_000)] {
             door.post("/myorg?delete", &body).expect_error(400, "MalformedXML");
         }
         // Two gigabytes, declared or not, are never waited for.

@@ -115,8 +115,11 @@ fn the_parallelism_of_real_clients_is_not_refused() {
     assert_eq!(door.keys("myorg", "web-01/", 1000).len(), 256);
 }
 
+/// From accept to a complete head, which is what is promised, and what a busy machine may take to notice.
+const SILENCE_MAX: Duration = secs(30 + 5);
+
 #[test]
-fn thousands_of_silent_connections_keep_nobody_out_and_end_in_time() {
+fn thousands_of_silent_connections_keep_nobody_out_and_end_thirty_seconds_after_they_began() {
     const SOCKETS: usize = 5000;
     let hard = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard })
@@ -124,20 +127,26 @@ fn thousands_of_silent_connections_keep_nobody_out_and_end_in_time() {
     let mut world = World::start();
     let host = world.host("web-01");
     let door = world.direct(&host.cli);
-    let began = Instant::now();
-    let mut silent: Vec<TcpStream> = (0..SOCKETS).map(|n| stranger(door.address, n)).collect();
+    // Each with the time by which it must have ended.
+    let mut strangers: Vec<(TcpStream, Instant)> =
+        (0..SOCKETS).map(|n| (stranger(door.address, n), Instant::now() + SILENCE_MAX)).collect();
     show("beside silent connections", &quiet_requests(&door, &host.path("a"), b"a", 50));
-    let mut last = silent.split_off(SOCKETS - 1);
+    let mut longest = Duration::ZERO;
     wait::until("the silent connections to be closed", secs(90), || {
-        silent.retain_mut(|stream| !is_closed(stream));
-        last.retain_mut(|stream| !is_closed(stream));
-        (silent.is_empty() && last.is_empty()).then_some(())
+        strangers.retain_mut(|(stream, until)| {
+            if is_closed(stream) {
+                longest = longest.max(SILENCE_MAX.saturating_sub(until.saturating_duration_since(Instant::now())));
+                return false;
+            }
+            assert!(Instant::now() < *until, "a connection that asks for nothing is still open");
+            // Now and then a byte of a head that never ends changes nothing. Whether it is taken does not matter.
+            let _ = stream.write(b"x");
+            true
+        });
+        strangers.is_empty().then_some(())
     });
     let peak = world.server.running().memory_peak_bytes();
-    println!(
-        "{SOCKETS} silent connections were closed {:.1} s after the first; peak {peak} bytes",
-        began.elapsed().as_secs_f64()
-    );
+    println!("of {SOCKETS} silent connections the last lived for {:.1} s; peak {peak} bytes", longest.as_secs_f64());
     assert!(peak < 256 << 20, "{peak}");
 }
 
