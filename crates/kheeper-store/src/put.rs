@@ -9,8 +9,8 @@
 //! tried again: that of a blob or its directory fails the write, that of the index refuses writes until a restart.
 
 use bytes::{Bytes, BytesMut};
-use kheeper_model::limits::{INLINE_BYTES_MAX, PART_BYTES_MAX, PUT_BYTES_MAX, REPLAY_BYTES_MAX};
-use kheeper_model::{ContentId, Crc64Nvme};
+use kheeper_model::limits::{CONDEMNED_SECS_MIN, INLINE_BYTES_MAX, PART_BYTES_MAX, PUT_BYTES_MAX, REPLAY_BYTES_MAX};
+use kheeper_model::{ContentId, Crc64Nvme, Timestamp};
 
 use crate::as_of::AsOf;
 use crate::blob::{BlobName, BlobSum, BlobWriter};
@@ -35,6 +35,8 @@ pub struct PutWriter {
     host: HostStore,
     target: Target,
     content: ContentId,
+    /// When it began, before it had a blob.
+    began: Timestamp,
     admitted: Admitted,
     declared_length: Option<u64>,
     bytes: u64,
@@ -105,6 +107,7 @@ impl PutWriter {
             admitted: host.store.shared.admission.admit(length.unwrap_or(0)).await?,
             target,
             content,
+            began: host.store.now(),
             declared_length: length,
             bytes: 0,
             body: Body::Small(BytesMut::new()),
@@ -150,7 +153,7 @@ impl PutWriter {
     ///
     /// [`StoreError::Integrity`] if it is not, and then nothing changed. [`StoreError::Unavailable`] leaves the outcome open.
     pub async fn commit(self, integrity: Integrity) -> Result<Written, StoreError> {
-        let Self { host, target, content, admitted, declared_length, bytes, body } = self;
+        let Self { host, target, content, began, admitted, declared_length, bytes, body } = self;
         let declared = declared_length.unwrap_or(integrity.length);
         if bytes != declared || bytes != integrity.length {
             let declared = if bytes == declared { integrity.length } else { declared };
@@ -172,6 +175,14 @@ impl PutWriter {
                 let _ = host.store.shared.blobs.delete(vec![name]).await;
             }
             return Err(StoreError::Integrity(IntegrityFailure::Crc64Nvme));
+        }
+        // Sweep condemns a blob that nothing was written to for a day, and removes it a day later. Until then the commit finds
+        // its row taken; once that is forgotten too, only looking keeps the commit from naming a blob that is not there.
+        if let FinishedBody::Blob(name) = &body
+            && host.store.now() > began.plus_secs(CONDEMNED_SECS_MIN)
+            && host.store.shared.blobs.payload_bytes(vec![*name]).await? != [Some(bytes)]
+        {
+            return Err(StoreError::unavailable("sweep took the body for an orphan; send it again"));
         }
         // 2. One commit makes them an object. 3. The answer.
         let change = change_for(&host, target, content, body, sum, integrity);

@@ -65,6 +65,15 @@ pub fn note_absent_walg(case: &str) {
     let _ = std::io::stdout().write_all(format!("\nWALG-NOT-RUN {case}\n").as_bytes());
 }
 
+/// Whether wal-g is here; says so where it is not, see [`note_absent_walg`].
+pub fn walg_is_here(case: &str) -> bool {
+    let here = walg().is_some();
+    if !here {
+        note_absent_walg(case);
+    }
+    here
+}
+
 /// The program called `name` on PATH.
 pub fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;

@@ -35,6 +35,8 @@ struct State {
     connections: Mutex<Vec<Arc<Connection>>>,
     /// Bytes until everything is cut; huge where nothing will be.
     bytes_left: AtomicI64,
+    /// What was carried towards the server since somebody wants to know.
+    recorded: Mutex<Option<Vec<u8>>>,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,7 @@ impl Line {
             changed: Condvar::new(),
             connections: Mutex::default(),
             bytes_left: AtomicI64::new(UNLIMITED),
+            recorded: Mutex::default(),
         };
         let line = Self { address: listener.local_addr().expect("bound"), state: Arc::new(state) };
         let state = Arc::clone(&line.state);
@@ -91,6 +94,16 @@ impl Line {
     /// Resets every connection there is.
     pub fn cut(&self) {
         self.state.cut();
+    }
+
+    /// From now on keeps what goes towards the server, until [`Self::recorded`].
+    pub fn record(&self) {
+        *self.state.recorded.lock().expect("no holder panics") = Some(Vec::new());
+    }
+
+    /// What went towards the server since [`Self::record`].
+    pub fn recorded(&self) -> Vec<u8> {
+        self.state.recorded.lock().expect("no holder panics").take().unwrap_or_default()
     }
 
     /// Resets every connection there is once so many more bytes were carried.
@@ -130,6 +143,9 @@ impl State {
         };
         let mut piece = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut piece) {
+            if upwards && let Some(recorded) = &mut *self.recorded.lock().expect("no holder panics") {
+                recorded.extend_from_slice(&piece[..count]);
+            }
             self.wait_while_silent();
             if connection.is_cut.load(Ordering::SeqCst) || to.write_all(&piece[..count]).is_err() {
                 break;

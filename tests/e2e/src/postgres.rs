@@ -195,6 +195,13 @@ impl Cluster {
             || (!status.join(format!("{name}.ready")).exists() && !wal.join(name).exists())
     }
 
+    /// What waits to be archived.
+    pub fn waiting_segments(&self) -> Vec<String> {
+        let status = std::fs::read_dir(self.data.join("pg_wal/archive_status")).expect("it is there");
+        let names = status.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter_map(|name| name.strip_suffix(".ready").map(str::to_owned)).collect()
+    }
+
     /// Waits until `name` is archived.
     pub fn wait_until_archived(&self, name: &str) {
         wait::until(&format!("the archiving of {name}"), PATIENCE, || self.is_archived(name).then_some(()));

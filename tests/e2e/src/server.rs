@@ -5,10 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::{LazyLock, Mutex};
+use std::time::{Duration, Instant};
 
 use rand::Rng as _;
 
 use crate::command::{self, Done};
+use crate::http::Request;
 use crate::process::Running;
 use crate::wait::{self, secs};
 
@@ -24,7 +26,7 @@ pub struct Server {
     program: PathBuf,
     /// Its data directory.
     pub data: PathBuf,
-    port: u16,
+    address: SocketAddr,
     options: Vec<String>,
     environment: Vec<(String, String)>,
     running: Option<Running>,
@@ -37,7 +39,7 @@ impl Server {
         let mut server = Self {
             program: bin.join("kheeper-server"),
             data: data.to_owned(),
-            port: free_port(),
+            address: (Ipv4Addr::LOCALHOST, free_port()).into(),
             options,
             environment: Vec::new(),
             running: None,
@@ -70,15 +72,50 @@ impl Server {
 
     /// Starts it again after it has ended, and waits until it listens.
     pub fn restart(&mut self) {
+        self.start_within(secs(30));
+    }
+
+    /// Starts it again after it has ended, and waits until it says that it is ready, which must come within `limit`.
+    pub fn restart_ready_within(&mut self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        self.start_within(limit);
+        let address = self.address();
+        let left = deadline.saturating_duration_since(Instant::now());
+        wait::until("the server to be ready", left, || {
+            let ready = Request::new("GET", "/-/readyz").try_send(address).is_ok_and(|answer| answer.status == 200);
+            ready.then_some(())
+        });
+    }
+
+    /// Starts it again and kills it at some moment of its start: after `moment`, unless it listens before.
+    pub fn start_and_kill9(&mut self, moment: Duration) {
         self.running = None;
         let mut running = Running::start("kheeper-server", self.serve_command());
-        running.wait_for_line("the announcement", secs(30), |line| line.contains(ANNOUNCEMENT).then_some(()));
+        wait::poll(moment, || running.log().contains(ANNOUNCEMENT).then_some(()));
+        running.kill9();
+        self.running = Some(running);
+    }
+
+    fn start_within(&mut self, limit: Duration) {
+        self.running = None;
+        let mut running = Running::start("kheeper-server", self.serve_command());
+        running.wait_for_line("the announcement", limit, |line| line.contains(ANNOUNCEMENT).then_some(()));
         self.running = Some(running);
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        self.address
+    }
+
+    /// Where it listens from the next start on.
+    pub fn listen_on(&mut self, address: SocketAddr) {
+        self.address = address;
+    }
+
+    /// Its further options from the next start on.
+    pub fn set_options(&mut self, options: &[&str]) {
+        self.options = options.iter().map(|option| (*option).to_owned()).collect();
     }
 
     /// Its origin.

@@ -8,9 +8,11 @@ use tempfile::TempDir;
 
 use crate::binaries;
 use crate::cli::Cli;
+use crate::postgres::give_tree;
 use crate::proxy::Proxy;
 use crate::s3::Door;
 use crate::server::Server;
+use crate::unix::database_account;
 use crate::wait::secs;
 
 /// The org of every world.
@@ -139,6 +141,31 @@ impl World {
         python.arg(self.server.data.join("index.db")).arg(sql);
         crate::command::run(python, secs(20)).ok();
         self.server.restart();
+    }
+
+    /// Alice at her workstation, as the account that PostgreSQL and its archivers run as there: her proxy admits nobody else.
+    pub fn workstation(&self) -> Cli {
+        if let Some(account) = database_account() {
+            give_tree(&self.alice.config, account);
+        }
+        self.alice.run_as(database_account())
+    }
+
+    /// The same host as it is on a machine that knows the server by another origin.
+    pub fn host_at(&self, host: &Host, name: &str, origin: &str) -> Host {
+        let cli = self.cli(name);
+        let dir = cli.context_dir();
+        std::fs::create_dir_all(&dir).expect("our own directory");
+        for file in ["identity.json", "ed25519_private.pem"] {
+            std::fs::copy(host.cli.context_dir().join(file), dir.join(file)).expect("the host has joined");
+        }
+        let identity = dir.join("identity.json");
+        let text = std::fs::read_to_string(&identity).expect("just copied");
+        let mut json: Value = serde_json::from_str(&text).expect("an identity is JSON");
+        assert!(json["origin"].is_string(), "{json}");
+        json["origin"] = origin.into();
+        std::fs::write(&identity, json.to_string()).expect("just copied");
+        Host { name: host.name.clone(), cli }
     }
 
     /// A proxy with a host's identity.

@@ -12,7 +12,7 @@ use kheeper_e2e::postgres::{Cluster, PATIENCE, give_tree, make_directory};
 use kheeper_e2e::unix::database_account;
 use kheeper_e2e::wait::{self, secs};
 use kheeper_e2e::world::Host;
-use kheeper_e2e::{Proxy, World, binaries, command, files};
+use kheeper_e2e::{Proxy, World, command, files};
 
 /// The same cases for both archivers.
 macro_rules! cases {
@@ -26,7 +26,7 @@ macro_rules! cases {
         mod walg {
             $(#[test]
             fn $case() {
-                if super::walg_is_here(stringify!($case)) {
+                if kheeper_e2e::binaries::walg_is_here(stringify!($case)) {
                     super::$case(&super::WalG);
                 }
             })*
@@ -45,15 +45,6 @@ cases! {
     a_missing_segment_is_absent_and_every_other_failure_is_fatal,
 }
 
-/// Whether wal-g is here; says so on standard output, past the capture of the test runner, where it is not.
-fn walg_is_here(case: &str) -> bool {
-    let here = binaries::walg().is_some();
-    if !here {
-        binaries::note_absent_walg(case);
-    }
-    here
-}
-
 /// A host with a running cluster that archives through its proxy.
 struct Scene {
     archiver: &'static dyn Archiver,
@@ -69,9 +60,9 @@ impl Scene {
         let world = World::start();
         let host = world.host("web-01");
         let proxy = world.host_proxy(&host);
-        let site = site(&world, &host, &proxy);
+        let site = Site::of_host(&world, &host, &proxy, "home-web-01");
         let mut cluster = Cluster::create(&site.home);
-        archive_to(&mut cluster, archiver, &site);
+        site.archive(&mut cluster, archiver);
         cluster.start();
         Self { archiver, cluster, site, proxy, host, world }
     }
@@ -108,12 +99,9 @@ impl Scene {
 
     /// Another host takes over, and reads what is the first one's: it has to say so.
     fn move_to(&mut self, host: &Host, proxy: &Proxy) {
-        let namespace = self.host.namespace();
-        self.site = Site { namespace, is_owner: true, ..site(&self.world, host, proxy) };
+        self.site = Site::of_reader(&self.world, &host.cli, proxy, &self.host, &format!("home-{}", host.name));
         self.cluster = Cluster::at(&self.site.home);
-        self.cluster.set("archive_mode", "off");
-        self.cluster.set("restore_command", &self.archiver.restore_command(&self.site));
-        self.cluster.set_environment(self.site.environment());
+        self.site.replay(&mut self.cluster, self.archiver);
     }
 
     /// A grant for web-02 to read web-01, and its id.
@@ -150,26 +138,6 @@ impl Scene {
         self.cluster.sql("checkpoint");
         assert_eq!(self.cluster.timeline(), timeline);
     }
-}
-
-fn site(world: &World, host: &Host, proxy: &Proxy) -> Site {
-    let home = world.path(&format!("home-{}", host.name));
-    make_directory(&home);
-    Site {
-        cli: host.cli.clone(),
-        endpoint: proxy.endpoint(),
-        namespace: host.namespace(),
-        is_owner: false,
-        home,
-        settings: Vec::new(),
-    }
-}
-
-fn archive_to(cluster: &mut Cluster, archiver: &dyn Archiver, site: &Site) {
-    cluster.set("archive_mode", "on");
-    cluster.set("archive_command", &archiver.archive_command(site));
-    cluster.set("restore_command", &archiver.restore_command(site));
-    cluster.set_environment(site.environment());
 }
 
 /// Holds recovery before one segment until the test lets it go on.
@@ -250,22 +218,13 @@ fn the_owner_restores_onto_another_host_and_that_host_is_refused_the_first_ones_
     let rows = scene.cluster.rows();
     scene.cluster.destroy();
 
-    // On the workstation, which is the owner's own account: her proxy admits nobody else.
-    if let Some(account) = database_account() {
-        give_tree(&scene.world.alice.config, account);
-    }
-    let owner = scene.world.alice.run_as(database_account());
+    let owner = scene.world.workstation();
     let owner_proxy = Proxy::start(&owner, &[]);
-    let home = scene.world.path("home-workstation");
-    make_directory(&home);
-    let (endpoint, namespace) = (owner_proxy.endpoint(), scene.host.namespace());
-    let workstation = Site { cli: owner, endpoint, namespace, is_owner: true, home, settings: Vec::new() };
+    let workstation = Site::of_reader(&scene.world, &owner, &owner_proxy, &scene.host, "home-workstation");
     let mut replayed = Cluster::at(&workstation.home);
     archiver.restore_latest(&workstation, &replayed.data);
     replayed.begin_recovery();
-    replayed.set("archive_mode", "off");
-    replayed.set("restore_command", &archiver.restore_command(&workstation));
-    replayed.set_environment(workstation.environment());
+    workstation.replay(&mut replayed, archiver);
     replayed.start();
     assert_eq!(replayed.rows(), rows);
     replayed.stop();
@@ -276,12 +235,12 @@ fn the_owner_restores_onto_another_host_and_that_host_is_refused_the_first_ones_
     // On to web-02, whose own archive begins with a base backup.
     let web_02 = scene.world.host("web-02");
     let proxy_02 = scene.world.host_proxy(&web_02);
-    let site_02 = site(&scene.world, &web_02, &proxy_02);
+    let site_02 = Site::of_host(&scene.world, &web_02, &proxy_02, "home-web-02");
     let mut moved = Cluster::at(&site_02.home);
     let mut copy = Command::new("cp");
     copy.arg("-a").arg(&replayed.data).arg(&moved.data);
     command::run(copy, PATIENCE).ok();
-    archive_to(&mut moved, archiver, &site_02);
+    site_02.archive(&mut moved, archiver);
     moved.start();
     assert_eq!(moved.rows(), rows);
     archiver.base_backup(&site_02, &moved);

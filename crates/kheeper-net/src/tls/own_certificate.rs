@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use kheeper_model::{Clock, Timestamp};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
@@ -11,6 +11,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::time::Instant;
 
 use super::TlsError;
 use super::authority::{Authority, AuthoritySpec};
@@ -27,6 +28,8 @@ const LEFT_SECS_MIN: u64 = 30 * DAY_SECS;
 const BACKDATED_SECS: u64 = DAY_SECS;
 /// How often a running program looks whether it is time.
 const RENEWAL_PERIOD: Duration = Duration::from_secs(3600);
+/// How often it looks whether somebody has replaced or removed the file.
+const LOOK_PERIOD: Duration = Duration::from_secs(10);
 /// The certificate, its authority's, and its key, in one file: they are replaced together or not at all.
 const FILE: &str = "own.pem";
 
@@ -91,12 +94,14 @@ impl OwnCertificate {
         self.dir.join(Authority::CERTIFICATE_FILE)
     }
 
-    /// Makes the certificate anew if it has less than 30 days left; whether it did.
+    /// Shows what lies in the directory, if it is another certificate by now, and makes one if that is gone or has less than
+    /// 30 days left; whether it did.
     pub fn renew_if_due(&self, now: Timestamp) -> Result<bool, TlsError> {
         let file = self.dir.join(FILE);
-        if certificate::read(&file, &file).is_ok_and(|kept| is_good(&kept, &self.spec.names, &self.authority, now))
-            && is_good_chain(&self.certificate.chain(), &self.spec.names, &self.authority, now)
-        {
+        let kept = certificate::read(&file, &file);
+        if kept.is_ok_and(|kept| {
+            kept.cert == self.certificate.chain() && is_good(&kept, &self.spec.names, &self.authority, now)
+        }) {
             return Ok(false);
         }
         let renewed = Self::open(&self.dir, self.spec.clone(), now)?;
@@ -104,12 +109,24 @@ impl OwnCertificate {
         Ok(true)
     }
 
-    /// Renews it in time for as long as the program runs; what goes wrong is logged and tried again. Never returns.
+    fn modified(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.dir.join(FILE)).and_then(|meta| meta.modified()).ok()
+    }
+
+    /// Renews it in time, and when its file was replaced or removed, for as long as the program runs; what goes wrong is
+    /// logged and tried again. Never returns.
     pub async fn keep_renewed(self, clock: Arc<dyn Clock>) {
         let this = Arc::new(self);
-        let mut ticks = tokio::time::interval(RENEWAL_PERIOD);
+        let mut seen = this.modified();
+        let mut looked = Instant::now();
+        let mut ticks = tokio::time::interval(LOOK_PERIOD);
         loop {
             ticks.tick().await;
+            let modified = this.modified();
+            if modified == seen && looked.elapsed() < RENEWAL_PERIOD {
+                continue;
+            }
+            (seen, looked) = (modified, Instant::now());
             let (own, now) = (Arc::clone(&this), clock.now());
             match tokio::task::spawn_blocking(move || own.renew_if_due(now)).await {
                 Ok(Ok(false)) => {}
@@ -218,6 +235,26 @@ mod tests {
         let years_later = open(dir.path(), NOW.plus_secs(3650 * DAY_SECS));
         assert_ne!(years_later.certificate().chain()[0], new[0]);
         assert_eq!(years_later.authority(), first.authority());
+    }
+
+    #[test]
+    fn one_that_was_replaced_is_shown_and_one_that_was_removed_is_made_anew_by_the_same_authority() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let running = open(dir.path(), NOW);
+        let first = running.certificate().chain();
+        fs::remove_file(dir.path().join(FILE)).expect("somebody had the key");
+        assert!(running.renew_if_due(NOW).expect("made"));
+        let second = running.certificate().chain();
+        assert!(first[0] != second[0] && first[1] == second[1]);
+        assert!(!running.renew_if_due(NOW).expect("looked"));
+        // By another process, such as an operator's own tool.
+        fs::remove_file(dir.path().join(FILE)).expect("again");
+        let third = open(dir.path(), NOW).certificate().chain();
+        assert!(running.renew_if_due(NOW).expect("taken over"));
+        assert_eq!(running.certificate().chain(), third);
+        fs::write(dir.path().join(FILE), "half a cert").expect("written");
+        assert!(running.renew_if_due(NOW).expect("made"), "what is no certificate is replaced");
+        assert!(![&first, &second, &third].contains(&&running.certificate().chain()));
     }
 
     #[test]

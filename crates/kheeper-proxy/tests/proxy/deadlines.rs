@@ -50,6 +50,31 @@ async fn a_server_that_is_silent_for_50_s_is_a_503() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_falls_silent_is_asked_for_once_more_and_then_broken_off_within_two_silences() {
+    let server = silent().await;
+    let proxy = Proxy::start(server.local_addr().expect("an address"));
+    let mut client = TcpStream::connect(proxy.address).await.expect("connected");
+    client.write_all(&head(&proxy, "GET /myorg/web-01/a", "")).await.expect("written");
+    let (mut first, _) = server.accept().await.expect("accepted");
+    read_until(&mut first, &mut Vec::new(), b"\r\n\r\n").await;
+    let began = Instant::now();
+    first.write_all(b"HTTP/1.1 200 OK\r\netag: \"abc\"\r\ncontent-length: 20\r\n\r\n0123456").await.expect("written");
+
+    let (mut second, _) = server.accept().await.expect("asked once more");
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_secs(50) && waited < Duration::from_secs(60), "{waited:?}");
+    read_until(&mut second, &mut Vec::new(), b"range: bytes=7-19").await;
+    // Nothing comes there either; the client must not take what it has for the whole.
+    let mut answer = Vec::new();
+    let _ = client.read_to_end(&mut answer).await;
+    let waited = began.elapsed();
+    assert!(waited < Duration::from_secs(120), "{waited:?}");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("content-length: 20"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n0123456"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_stalls_for_60_s_is_told_so() {
     let server = silent().await;
     let proxy = Proxy::start(server.local_addr().expect("an address"));

@@ -185,7 +185,9 @@ impl TokenCache {
     fn get(&self, digest: &[u8; 32], age: Age, now: Timestamp) -> Option<Identity> {
         let cached = self.cached();
         let (until, identity) = cached.by_digest.get(digest)?;
-        (cached.age == age && now < *until).then(|| identity.clone())
+        // One that is good for longer than any is remembered was verified at a time that the clock has gone back behind.
+        let in_time = now < *until && *until <= now.plus_secs(CACHED_SECS_MAX);
+        (cached.age == age && in_time).then(|| identity.clone())
     }
 
     /// Forgets every token, so that what a caller has just changed counts in the next call.
@@ -284,6 +286,14 @@ mod tests {
         cache.insert([1; 32], cache.at(5), at(60), identity(), at(0));
         assert!(cache.get(&[1; 32], cache.at(5), at(59)).is_some());
         assert!(cache.get(&[1; 32], cache.at(5), at(60)).is_none());
+    }
+
+    #[test]
+    fn a_token_is_verified_again_once_the_clock_has_gone_back() {
+        let cache = TokenCache::default();
+        cache.insert([1; 32], cache.at(5), at(3660), identity(), at(3600));
+        assert!(cache.get(&[1; 32], cache.at(5), at(3600)).is_some());
+        assert!(cache.get(&[1; 32], cache.at(5), at(0)).is_none());
     }
 
     #[test]

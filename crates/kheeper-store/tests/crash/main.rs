@@ -11,5 +11,6 @@
 mod explore;
 mod model;
 mod operation;
+mod removal;
 mod sim_disk;
 mod world;

@@ -74,7 +74,7 @@ fn md5(bytes: &[u8]) -> Md5Digest {
     Md5Digest(md5.finalize())
 }
 
-fn integrity(bytes: &[u8]) -> Integrity {
+pub(crate) fn integrity(bytes: &[u8]) -> Integrity {
     let crc64nvme = Crc64Nvme(crc_fast::crc64_nvme(bytes));
     Integrity { length: bytes.len() as u64, crc64nvme, md5: md5(bytes), checksum: None }
 }

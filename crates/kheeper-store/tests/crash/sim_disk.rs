@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     Stop,
     /// The step fails, and the next ones do not.
     Fail(Errno),
+    /// The step waits until [`SimDisk::release`], and then happens.
+    Hold,
 }
 
 /// The error of a step that fails.
@@ -104,6 +106,8 @@ struct State {
     lie: Option<Step>,
     life: u64,
     faulted: Option<Step>,
+    /// Whether a step is waiting now.
+    holding: bool,
     /// Files that must survive any crash at any step.
     required: BTreeSet<PathBuf>,
     /// Files made since the operation began.
@@ -116,6 +120,8 @@ struct State {
 #[derive(Clone)]
 pub(crate) struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// Tells of a step that begins to wait, or may go on.
+    held: Arc<Condvar>,
     clock: Arc<ManualClock>,
     /// Which process this handle is of: those of earlier ones reach nothing.
     life: u64,
@@ -135,7 +141,7 @@ fn inside(path: &Path) -> PathBuf {
 
 impl SimDisk {
     pub(crate) fn new(clock: Arc<ManualClock>) -> Self {
-        Self { state: Arc::default(), clock, life: 0 }
+        Self { state: Arc::default(), held: Arc::default(), clock, life: 0 }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -158,6 +164,7 @@ impl SimDisk {
         let mut state = self.lock();
         state.fault = None;
         state.operating = false;
+        self.held.notify_all();
         (state.faulted, state.kinds.clone())
     }
 
@@ -165,6 +172,26 @@ impl SimDisk {
     pub(crate) fn created(&self) -> Vec<PathBuf> {
         let state = self.lock();
         state.created.iter().filter(|path| state.names.contains_key(*path)).cloned().collect()
+    }
+
+    /// Every file there is.
+    pub(crate) fn files(&self) -> BTreeSet<PathBuf> {
+        let state = self.lock();
+        let files = state.names.iter().filter(|(_, node)| matches!(node, Node::File(_)));
+        files.map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Waits, as a thread that may, until a step is held. Returns the step; none if the operation ended without.
+    pub(crate) fn wait_until_held(&self) -> Option<Step> {
+        let waiting = |state: &mut State| state.operating && !state.holding;
+        let state = self.held.wait_while(self.lock(), waiting).unwrap_or_else(PoisonError::into_inner);
+        state.holding.then_some(state.faulted).flatten()
+    }
+
+    /// Lets a step that is held go on.
+    pub(crate) fn release(&self) {
+        self.lock().holding = false;
+        self.held.notify_all();
     }
 
     /// From now on these files must be durable at every step.
@@ -268,6 +295,12 @@ impl SimDisk {
                     }
                     Fault::Fail(Errno::Io) => Err(io::Error::from_raw_os_error(5)),
                     Fault::Fail(Errno::NoSpace) => Err(io::Error::from_raw_os_error(28)),
+                    Fault::Hold => {
+                        state.holding = true;
+                        self.held.notify_all();
+                        let waiting = |state: &mut State| state.holding;
+                        Ok(self.held.wait_while(state, waiting).unwrap_or_else(PoisonError::into_inner))
+                    }
                 }
             }
             _ => Ok(state),

@@ -12,9 +12,11 @@ pub use walg::WalG;
 
 use crate::cli::Cli;
 use crate::command::{self, Done};
-use crate::postgres::Cluster;
+use crate::postgres::{Cluster, make_directory};
+use crate::proxy::Proxy;
 use crate::unix::database_account;
 use crate::wait::secs;
+use crate::world::{Host, World};
 
 /// How long one run of an archiver may take.
 const PATIENCE: Duration = secs(240);
@@ -64,6 +66,39 @@ pub struct Site {
 }
 
 impl Site {
+    /// A host's own: its programs in a new directory of the world called `name`, through `proxy`.
+    pub fn of_host(world: &World, host: &Host, proxy: &Proxy, name: &str) -> Self {
+        let home = world.path(name);
+        make_directory(&home);
+        Self {
+            cli: host.cli.clone(),
+            endpoint: proxy.endpoint(),
+            namespace: host.namespace(),
+            is_owner: false,
+            home,
+            settings: Vec::new(),
+        }
+    }
+
+    /// Somebody else's, who says whose backups are meant: an owner at their workstation, or a host with a grant.
+    pub fn of_reader(world: &World, cli: &Cli, proxy: &Proxy, host: &Host, name: &str) -> Self {
+        Self { cli: cli.clone(), is_owner: true, ..Self::of_host(world, host, proxy, name) }
+    }
+
+    /// From its next start on, `cluster` archives here, and restores from here.
+    pub fn archive(&self, cluster: &mut Cluster, archiver: &dyn Archiver) {
+        self.replay(cluster, archiver);
+        cluster.set("archive_mode", "on");
+        cluster.set("archive_command", &archiver.archive_command(self));
+    }
+
+    /// From its next start on, `cluster` restores from here, and archives nothing.
+    pub fn replay(&self, cluster: &mut Cluster, archiver: &dyn Archiver) {
+        cluster.set("archive_mode", "off");
+        cluster.set("restore_command", &archiver.restore_command(self));
+        cluster.set_environment(self.environment());
+    }
+
     /// The environment of everything that runs here: where the proxy and the programs are. The rest is `kheeper`'s.
     pub fn environment(&self) -> Vec<(String, String)> {
         let bin = self.cli.program.parent().expect("the program lies in a directory").display().to_string();

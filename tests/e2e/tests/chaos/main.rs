@@ -5,6 +5,7 @@
 mod absence;
 mod clock;
 mod hurt;
+mod outage;
 mod partition;
 mod random;
 mod stage;

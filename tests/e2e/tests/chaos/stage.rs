@@ -66,25 +66,20 @@ impl Stage {
         line.lead_to(world.server.address());
         let host = world.host("web-01");
         let proxy = world.host_proxy(&host);
-        let home = world.path("home");
-        make_directory(&home);
-        let (endpoint, namespace) = (proxy.endpoint(), host.namespace());
         let settings = vec![("WALG_PG_WAL_SIZE".to_owned(), "1".to_owned())];
-        let site = Site { cli: host.cli.clone(), endpoint, namespace, is_owner: false, home, settings };
+        let site = Site { settings, ..Site::of_host(&world, &host, &proxy, "home") };
         let mut cluster = Cluster::create_with(&site.home, &["--wal-segsize=1"]);
-        cluster.set_environment(site.environment());
         // What is there before the base backup need not be archived.
-        cluster.set("archive_mode", "off");
+        site.replay(&mut cluster, archiver);
         cluster.start();
         cluster.sql("create table committed (n bigint primary key, what text)");
         let mut pgbench = cluster.client().program("pgbench");
         pgbench.args(["-i", "-q", "postgres"]);
         kheeper_e2e::command::run(pgbench, PATIENCE).ok();
         cluster.stop();
-        cluster.set("archive_mode", "on");
+        site.archive(&mut cluster, archiver);
         cluster.set("archive_timeout", "3");
         cluster.set("archive_command", &journalled(&site, &archiver.archive_command(&site)));
-        cluster.set("restore_command", &archiver.restore_command(&site));
         cluster.start();
         archiver.base_backup(&site, &cluster);
         Self { archiver, cluster, site, proxy, line, disk, world }

@@ -4,11 +4,12 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use kheeper_e2e::clock::libfaketime;
 use kheeper_e2e::proxy::ANNOUNCEMENT;
 use kheeper_e2e::server::free_port;
 use kheeper_e2e::wait::secs;
 use kheeper_e2e::world::Host;
-use kheeper_e2e::{Cli, Done, Door, Running, World, clock::libfaketime, command};
+use kheeper_e2e::{Cli, Done, Door, Running, World, command};
 
 /// How far the clock goes between two commits: less than the hour that is taken for a jump.
 const STEP_MINUTES: u64 = 50;

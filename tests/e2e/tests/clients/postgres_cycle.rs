@@ -5,24 +5,18 @@ use std::path::Path;
 use kheeper_e2e::Scene;
 use kheeper_e2e::archiver::{Archiver, Site};
 use kheeper_e2e::matrix::{Row, Wire};
-use kheeper_e2e::postgres::{Cluster, give_tree, make_directory};
+use kheeper_e2e::postgres::Cluster;
 use kheeper_e2e::toolbox::Client;
-use kheeper_e2e::unix::database_account;
 
 /// Backs up, prunes, archives, loses and restores a cluster as a host, and restores it again as the owner.
 pub(crate) fn cycle<A: Archiver>(client: &Client, archiver: impl Fn(&Scene) -> A) {
     let scene = Scene::start(Wire::Plain);
     let mut row = Row::begin(&client.name, &client.version, Wire::Plain);
     let archiver = archiver(&scene);
-    let home = scene.path("home-web-01");
-    make_directory(&home);
-    let (endpoint, namespace) = (scene.host_endpoint(), scene.host.namespace());
-    let site = Site { cli: scene.host.cli.clone(), endpoint, namespace, is_owner: false, home, settings: Vec::new() };
+    let site = Site::of_host(&scene.world, &scene.host, &scene.proxy, "home-web-01");
+    let site = Site { endpoint: scene.host_endpoint(), ..site };
     let mut cluster = Cluster::create(&site.home);
-    cluster.set("archive_mode", "on");
-    cluster.set("archive_command", &archiver.archive_command(&site));
-    cluster.set("restore_command", &archiver.restore_command(&site));
-    cluster.set_environment(site.environment());
+    site.archive(&mut cluster, &archiver);
     cluster.start();
 
     for _ in 0..2 {
@@ -54,27 +48,13 @@ pub(crate) fn cycle<A: Archiver>(client: &Client, archiver: impl Fn(&Scene) -> A
 
 /// On the workstation, as the account that the proxy there admits.
 fn owner_restores(scene: &Scene, archiver: &impl Archiver, rows: &str) {
-    if let Some(account) = database_account() {
-        give_tree(&scene.world.alice.config, account);
-    }
-    let cli = scene.world.alice.run_as(database_account());
+    let cli = scene.world.workstation();
     let proxy = kheeper_e2e::Proxy::start(&cli, &[]);
-    let home = scene.path("home-workstation");
-    make_directory(&home);
-    let site = Site {
-        cli,
-        endpoint: proxy.endpoint(),
-        namespace: scene.host.namespace(),
-        is_owner: true,
-        home,
-        settings: Vec::new(),
-    };
+    let site = Site::of_reader(&scene.world, &cli, &proxy, &scene.host, "home-workstation");
     let mut replayed = Cluster::at(&site.home);
     archiver.restore_latest(&site, &replayed.data);
     replayed.begin_recovery();
-    replayed.set("archive_mode", "off");
-    replayed.set("restore_command", &archiver.restore_command(&site));
-    replayed.set_environment(site.environment());
+    site.replay(&mut replayed, archiver);
     replayed.start();
     assert_eq!(replayed.rows(), rows);
     replayed.stop();

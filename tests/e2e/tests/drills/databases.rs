@@ -1,12 +1,10 @@
 //! PostgreSQL: the archive is destroyed with the host's own key; the database is restored from before the attack.
 
-use std::io::Write as _;
-
 use kheeper_e2e::archiver::{Archiver, Barman, Site, WalG};
-use kheeper_e2e::postgres::{Cluster, give_tree, make_directory};
+use kheeper_e2e::binaries::walg_is_here;
+use kheeper_e2e::postgres::Cluster;
 use kheeper_e2e::unix::database_account;
-use kheeper_e2e::world::Host;
-use kheeper_e2e::{Proxy, World, binaries};
+use kheeper_e2e::{Proxy, World};
 
 use crate::attack::{Moment, destroy_everything};
 
@@ -34,37 +32,13 @@ fn wal_g_archives_no_other_file_under_a_name_that_is_kept() {
     }
 }
 
-/// Whether wal-g is here; says so on standard output, past the capture of the test runner, where it is not.
-fn walg_is_here(case: &str) -> bool {
-    let here = binaries::walg().is_some();
-    if !here {
-        let _ = std::io::stdout().write_all(format!("\nWALG-NOT-RUN {case}\n").as_bytes());
-    }
-    here
-}
-
-fn site(world: &World, host: &Host, proxy: &Proxy, name: &str) -> Site {
-    let home = world.path(name);
-    make_directory(&home);
-    Site {
-        cli: host.cli.clone(),
-        endpoint: proxy.endpoint(),
-        namespace: host.namespace(),
-        is_owner: false,
-        home,
-        settings: Vec::new(),
-    }
-}
-
 fn restored_from_before_the_attack(archiver: &'static dyn Archiver) {
     let world = World::start();
     let host = world.host("web-01");
     let proxy = world.host_proxy(&host);
-    let site = site(&world, &host, &proxy, "home");
+    let site = Site::of_host(&world, &host, &proxy, "home");
     let mut cluster = Cluster::create(&site.home);
-    cluster.set("archive_mode", "on");
-    cluster.set("archive_command", &archiver.archive_command(&site));
-    cluster.set_environment(site.environment());
+    site.archive(&mut cluster, archiver);
     cluster.start();
     cluster.insert(500);
     archiver.base_backup(&site, &cluster);
@@ -77,23 +51,13 @@ fn restored_from_before_the_attack(archiver: &'static dyn Archiver) {
     destroy_everything(&proxy.door(), &host);
     before.wait_until_past(&world.alice);
 
-    // On the workstation, which is the owner's own account: her proxy admits nobody else.
-    if let Some(account) = database_account() {
-        give_tree(&world.alice.config, account);
-    }
-    let owner = world.alice.run_as(database_account());
+    let owner = world.workstation();
     let past = Proxy::start(&owner, &["--at", &before.0]);
-    let workstation = |proxy: &Proxy, name: &str| {
-        let home = world.path(name);
-        make_directory(&home);
-        let (endpoint, namespace) = (proxy.endpoint(), host.namespace());
-        Site { cli: owner.clone(), endpoint, namespace, is_owner: true, home, settings: Vec::new() }
-    };
-    replay(archiver, &workstation(&past, "home-past"), &rows, &backups);
+    replay(archiver, &Site::of_reader(&world, &owner, &past, &host, "home-past"), &rows, &backups);
 
     owner.ok(&["objects", "restore", "--at", &before.0, &host.namespace()]);
     let present = Proxy::start(&owner, &[]);
-    replay(archiver, &workstation(&present, "home-present"), &rows, &backups);
+    replay(archiver, &Site::of_reader(&world, &owner, &present, &host, "home-present"), &rows, &backups);
 }
 
 fn replay(archiver: &dyn Archiver, site: &Site, rows: &str, backups: &[String]) {
@@ -101,9 +65,7 @@ fn replay(archiver: &dyn Archiver, site: &Site, rows: &str, backups: &[String]) 
     let mut replayed = Cluster::at(&site.home);
     archiver.restore_latest(site, &replayed.data);
     replayed.begin_recovery();
-    replayed.set("archive_mode", "off");
-    replayed.set("restore_command", &archiver.restore_command(site));
-    replayed.set_environment(site.environment());
+    site.replay(&mut replayed, archiver);
     replayed.start();
     assert_eq!(replayed.rows(), rows);
     replayed.stop();
@@ -115,7 +77,7 @@ fn a_name_takes_one_content(archiver: &'static dyn Archiver) {
     world.alice.ok(&["hosts", "set", &host.namespace(), "--no-overwrite"]);
     let proxy = world.host_proxy(&host);
     let segment = |name: &str, seed: u64| {
-        let site = site(&world, &host, &proxy, name);
+        let site = Site::of_host(&world, &host, &proxy, name);
         let file = site.home.join("000000010000000000000007");
         kheeper_e2e::files::write(&file, &kheeper_e2e::files::random_bytes(seed, 16 << 20));
         if let Some(account) = database_account() {

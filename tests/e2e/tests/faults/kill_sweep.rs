@@ -84,10 +84,7 @@ fn writes(door: &Door, host: &Host, journal: &Journal, kind: &str, seed: u64, ar
             let source = host.path("sweep/source");
             assert!(journal.write(&source, Some(large.clone()), || journal::put(door, &source, &large)));
             go();
-            journal.write(&path, Some(large.clone()), || {
-                let copy = door.request("PUT", &path).header("x-amz-copy-source", &source).body("");
-                copy.try_send(door.address).is_ok_and(|answer| answer.status == 200)
-            });
+            journal.write(&path, Some(large.clone()), || journal::copy(door, &source, &path));
         }
         _ => {
             assert!(journal.write(&path, Some(large.clone()), || journal::put(door, &path, &large)));

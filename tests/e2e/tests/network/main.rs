@@ -1,4 +1,6 @@
-//! The proxy under a bad network: a server that comes and goes, and one that is slow beyond reason.
+//! The proxy under a bad network: a server that comes and goes, moves, shows another certificate, or is slow beyond reason.
 
+mod certificates;
+mod moved;
 mod restarts;
 mod slow;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kheeper_e2e::server::OWN_ORIGIN;
 use kheeper_e2e::wait::{secs, until};
-use kheeper_e2e::{Cli, Proxy, Request, World};
+use kheeper_e2e::{Proxy, Request, World};
 
 const UPLOADS: usize = 64;
 const UPLOAD_BYTES: u64 = 1 << 30;
@@ -74,16 +74,6 @@ fn in_flight(proxy: &Proxy) -> usize {
     line.and_then(|count| count.parse().ok()).expect("the proxy counts what it serves")
 }
 
-fn identity_at(origin: &str, from: &Cli, cli: &Cli, old: &str) {
-    std::fs::create_dir_all(cli.context_dir()).expect("our own directory");
-    for file in ["identity.json", "ed25519_private.pem"] {
-        std::fs::copy(from.context_dir().join(file), cli.context_dir().join(file)).expect("the host has joined");
-    }
-    let identity = cli.context_dir().join("identity.json");
-    let text = std::fs::read_to_string(&identity).expect("just copied").replace(old, origin);
-    std::fs::write(&identity, text).expect("just copied");
-}
-
 #[test]
 fn memory_is_bounded_while_64_uploads_of_1_gib_wait_for_a_slow_line_and_a_killed_proxy_leaves_nothing() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -91,9 +81,7 @@ fn memory_is_bounded_while_64_uploads_of_1_gib_wait_for_a_slow_line_and_a_killed
     let world = World::start_with(&["--origin", OWN_ORIGIN, "--origin", &origin]);
     let host = world.host("web-01");
     let carried = slow_line(listener, world.server.address());
-    let cli = world.cli("slow");
-    identity_at(&origin, &host.cli, &cli, &world.server.origin());
-    let mut proxy = Proxy::start(&cli, &[]);
+    let mut proxy = world.host_proxy(&world.host_at(&host, "slow", &origin));
     let door = proxy.door();
     let peak = thread::scope(|scope| {
         let paths: Vec<String> = (0..UPLOADS).map(|number| host.path(&format!("big-{number}"))).collect();

@@ -18,8 +18,6 @@ use kheeper_e2e::world::Host;
 use kheeper_e2e::{Proxy, Request, Running, World};
 use serde_json::Value;
 
-use super::outage::copy_identity;
-
 const NAME: &str = "evil.example";
 
 const PAGE: &str = r#"<!doctype html><body><script>
@@ -159,9 +157,8 @@ fn visit(world: &World, proxy: &Proxy) -> Value {
 /// A proxy whose server is a recorder.
 fn recorded(world: &World, host: &Host, name: &str, options: &[&str]) -> (Proxy, Arc<AtomicUsize>) {
     let (origin, connections) = recorder();
-    let cli = world.cli(name);
-    copy_identity(host, &cli, &world.server.origin(), &format!("http://{origin}"));
-    (Proxy::start(&cli, options), connections)
+    let there = world.host_at(host, name, &format!("http://{origin}"));
+    (Proxy::start(&there.cli, options), connections)
 }
 
 fn refused_total(proxy: &Proxy) -> u64 {

@@ -9,8 +9,7 @@ use std::time::Instant;
 
 use kheeper_e2e::server::OWN_ORIGIN;
 use kheeper_e2e::wait::secs;
-use kheeper_e2e::world::Host;
-use kheeper_e2e::{Proxy, Request, World, files};
+use kheeper_e2e::{Request, World, files};
 use rustix::process::Signal;
 
 use crate::scene;
@@ -80,6 +79,36 @@ fn a_stopped_server_does_not_hang_the_proxy_for_others_and_answers_when_it_goes_
 }
 
 #[test]
+fn a_server_that_is_stopped_while_answering_hangs_nobody_else_and_the_answer_is_whole_when_it_goes_on() {
+    let mut scene = scene();
+    let door = scene.proxy.door();
+    let path = scene.host.path("big");
+    let bytes = files::random_bytes(3, 64 << 20);
+    door.put(&path, &bytes).expect(200);
+    let mut stream = door.request("GET", &path).open(door.address).expect("the proxy listens");
+    // A client that reads slowly: sockets fill, and most of the body is still at the server.
+    let mut answer = vec![0; 100_000];
+    stream.read_exact(&mut answer).expect("the answer has begun");
+    scene.world.server.running().signal(Signal::STOP);
+    Request::new("GET", "/-/healthz").send(door.address).expect(200);
+    // What is on its way is read, and then nothing more comes.
+    stream.set_read_timeout(Some(secs(1))).expect("a socket has timeouts");
+    let silent = stream.read_to_end(&mut answer).expect_err("the server is stopped");
+    assert_eq!(silent.kind(), std::io::ErrorKind::WouldBlock);
+    assert!(answer.len() < bytes.len());
+    scene.world.server.running().signal(Signal::CONT);
+    stream.set_read_timeout(Some(secs(60))).expect("a socket has timeouts");
+    let mut piece = vec![0; 1 << 20];
+    while !answer.ends_with(&bytes[bytes.len() - 32..]) {
+        let count = stream.read(&mut piece).expect("it goes on");
+        assert!(count > 0, "it ended after {} bytes", answer.len());
+        answer.extend_from_slice(&piece[..count]);
+    }
+    let body = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
+    assert!(answer[body..] == bytes);
+}
+
+#[test]
 fn a_server_that_dies_while_answering_never_makes_a_short_answer_look_whole() {
     let mut scene = scene();
     let door = scene.proxy.door();
@@ -108,23 +137,10 @@ fn an_interrupted_answer_is_resumed_where_it_stopped() {
     let bytes = files::random_bytes(2, 24 << 20);
     world.direct(&host.cli).put(&path, &bytes).expect(200);
     let hung_up = start_relay(listener, world.server.address(), 6 << 20, 3);
-    let cli = world.cli("relayed");
-    copy_identity(&host, &cli, &world.server.origin(), &origin);
-    let read = Proxy::start(&cli, &[]).door().get(&path).expect(200);
+    let relayed = world.host_at(&host, "relayed", &origin);
+    let read = world.host_proxy(&relayed).door().get(&path).expect(200);
     assert!(read.body == bytes, "{} of {} bytes", read.body.len(), bytes.len());
     assert_eq!(hung_up.try_iter().count(), 3, "the relay did hang up");
-}
-
-/// The same identity for another command line, with another origin.
-pub(crate) fn copy_identity(host: &Host, cli: &kheeper_e2e::Cli, from: &str, to: &str) {
-    let target = cli.context_dir();
-    std::fs::create_dir_all(&target).expect("our own directory");
-    for file in ["identity.json", "ed25519_private.pem"] {
-        std::fs::copy(host.cli.context_dir().join(file), target.join(file)).expect("the host has joined");
-    }
-    let identity = target.join("identity.json");
-    let text = std::fs::read_to_string(&identity).expect("just copied").replace(from, to);
-    std::fs::write(&identity, text).expect("just copied");
 }
 
 /// A TCP relay that hangs up on the first few connections once they have brought so many bytes.

@@ -121,6 +121,49 @@ async fn two_concurrent_completes_both_succeed_with_one_etag() {
     fixture.assert_clean().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_completed_twice_at_once_and_again_keeps_its_parts_through_every_sweep() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    let upload = create(&host, "web-01/a").await;
+    let bytes = payload(PART + 9000);
+    let replaced = part(&host, "web-01/a", upload, 2, &bytes[..9000]).await;
+    let parts = vec![
+        part(&host, "web-01/a", upload, 1, &bytes[..PART]).await,
+        part(&host, "web-01/a", upload, 2, &bytes[PART..]).await,
+    ];
+    assert_ne!(replaced.etag, parts[1].etag);
+    let complete_at_once = async || {
+        let completes = [0; 2].map(|_| {
+            let (host, request) = (host.clone(), complete("web-01/a", upload, &parts));
+            tokio::spawn(async move { host.store.complete_upload(request).await.unwrap() })
+        });
+        let mut answers = Vec::new();
+        for complete in completes {
+            answers.push(complete.await.unwrap());
+        }
+        answers
+    };
+    let mut answers = complete_at_once().await;
+    fixture.clock.advance_secs(60);
+    answers.extend(complete_at_once().await);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    // Past the day of grace of what was replaced, past the upload's own row, past any window.
+    let mut deleted_blobs = 0;
+    for _ in 0..10 {
+        for _ in 0..26 {
+            fixture.clock.advance_secs(3600);
+            fixture.store.heartbeat().await.unwrap();
+        }
+        let report = fixture.store.sweep().await.unwrap();
+        assert_eq!((report.refused, report.deleted_contents), (None, 0));
+        deleted_blobs += report.deleted_blobs;
+    }
+    assert_eq!(deleted_blobs, 1, "the part that was replaced, and no other");
+    assert!(host.read("web-01/a").await.unwrap() == bytes);
+    fixture.assert_clean().await;
+}
+
 #[tokio::test]
 async fn a_refused_complete_leaves_the_upload_usable() {
     let fixture = fixture().await;
