@@ -10,9 +10,9 @@ use kheeper_e2e::toolbox::Client;
 use kheeper_e2e::unix::database_account;
 
 /// Backs up, prunes, archives, loses and restores a cluster as a host, and restores it again as the owner.
-pub(crate) fn cycle<A: Archiver>(client: &Client, archiver: impl Fn(&Scene) -> A) {
-    let scene = Scene::start(Wire::Plain);
-    let mut row = Row::begin(&client.name, &client.version, Wire::Plain);
+pub(crate) fn cycle<A: Archiver>(client: &Client, wire: Wire, archiver: impl Fn(&Scene) -> A) {
+    let scene = Scene::start(wire);
+    let mut row = Row::begin(&client.name, &client.version, wire);
     let archiver = archiver(&scene);
     let home = scene.path("home-web-01");
     make_directory(&home);
@@ -58,12 +58,12 @@ fn owner_restores(scene: &Scene, archiver: &impl Archiver, rows: &str) {
         give_tree(&scene.world.alice.config, account);
     }
     let cli = scene.world.alice.run_as(database_account());
-    let proxy = kheeper_e2e::Proxy::start(&cli, &[]);
+    let proxy = kheeper_e2e::Proxy::start(&cli, &["--tls"]);
     let home = scene.path("home-workstation");
     make_directory(&home);
     let site = Site {
         cli,
-        endpoint: proxy.endpoint(),
+        endpoint: scene.endpoint(&proxy),
         namespace: scene.host.namespace(),
         is_owner: true,
         home,
