@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use kheeper_e2e::command;
+use kheeper_e2e::scene::forget_others;
 use kheeper_e2e::wait::secs;
 use tokio::runtime::Runtime;
 
@@ -120,6 +121,8 @@ fn put(client: &Client, side: &Side, load: Load) -> anyhow::Result<Vec<Duration>
     let mut command = Command::new(program);
     command.args(words).args([bucket, &format!("{prefix}/{}", load.bytes)]);
     command.args([load.count.to_string(), load.bytes.to_string()]);
+    // An `AWS_CA_BUNDLE` of the machine's own is enough for some rclone not to start.
+    forget_others(&mut command);
     command.env("AWS_ENDPOINT_URL", format!("http://{}", side.target.address)).env("AWS_REGION", "us-east-1");
     command.env("AWS_ACCESS_KEY_ID", PEER_KEY.id).env("AWS_SECRET_ACCESS_KEY", PEER_KEY.secret);
     command.env("AWS_EC2_METADATA_DISABLED", "true");

@@ -10,6 +10,15 @@ use crate::{Proxy, World};
 /// Variables that would tell a client something that is not kheeper's.
 const OTHERS: [&str; 8] = ["AWS_", "RCLONE_", "RESTIC_", "MC_", "S3_", "LITESTREAM_", "PGBACKREST_", "SSL_CERT_"];
 
+/// Takes from `command` what our own environment would tell an S3 client.
+pub fn forget_others(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| OTHERS.iter().any(|other| name.starts_with(other))) {
+            command.env_remove(name);
+        }
+    }
+}
+
 /// Everything the cycle of one client needs.
 #[derive(Debug)]
 pub struct Scene {
@@ -45,7 +54,8 @@ impl Scene {
         self.endpoint(&self.owner_proxy)
     }
 
-    fn endpoint(&self, proxy: &Proxy) -> String {
+    /// What the clients of one more proxy that was started with `--tls` call their endpoint.
+    pub fn endpoint(&self, proxy: &Proxy) -> String {
         let scheme = match self.wire {
             Wire::Plain => "http",
             Wire::Tls => "https",
@@ -84,11 +94,7 @@ impl Scene {
     /// `program` with the variables of `settings`, at home in the scene's directory.
     pub fn client(&self, program: &Path, settings: &str) -> Command {
         let mut command = Command::new(program);
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| OTHERS.iter().any(|other| name.starts_with(other))) {
-                command.env_remove(name);
-            }
-        }
+        forget_others(&mut command);
         command.envs(settings.lines().filter_map(|line| line.split_once('=')));
         let home = self.path("");
         command.env("HOME", &home).env("XDG_CACHE_HOME", home.join("cache")).current_dir(home);

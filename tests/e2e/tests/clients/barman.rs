@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use kheeper_e2e::archiver::Barman;
+use kheeper_e2e::matrix::Wire;
 use kheeper_e2e::toolbox::{self, Client};
 use kheeper_e2e::wait::secs;
 use kheeper_e2e::{Scene, command};
@@ -13,14 +14,18 @@ use crate::s;
 #[test]
 fn barman_cloud_of_the_distribution_does_its_whole_cycle() {
     if let Some(client) = Client::distribution("barman-cloud-backup", &["--version"]) {
-        cycle(&client.named("barman-cloud"), |_| Barman::DISTRIBUTION);
+        let client = client.named("barman-cloud");
+        cycle(&client, Wire::Plain, |_| Barman::DISTRIBUTION);
+        cycle(&client, Wire::Tls, |_| Barman::DISTRIBUTION);
     }
 }
 
 #[test]
 fn the_newest_barman_cloud_does_its_whole_cycle() {
     if let Some(client) = Client::installed("barman", "barman-cloud-backup", &["--version"]) {
-        cycle(&client.named("barman-cloud"), readable_by_postgres);
+        let client = client.named("barman-cloud");
+        cycle(&client, Wire::Plain, readable_by_postgres);
+        cycle(&client, Wire::Tls, readable_by_postgres);
     }
 }
 

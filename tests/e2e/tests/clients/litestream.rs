@@ -26,6 +26,7 @@ print(len(rows), hashlib.sha256(b''.join(row[0] for row in rows)).hexdigest())";
 fn litestream_does_its_whole_cycle() {
     if let Some(client) = Client::installed("litestream", "litestream", &["version"]) {
         cycle(&client, Wire::Plain);
+        cycle(&client, Wire::Tls);
     }
 }
 

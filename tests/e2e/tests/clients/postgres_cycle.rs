@@ -9,9 +9,9 @@ use kheeper_e2e::postgres::Cluster;
 use kheeper_e2e::toolbox::Client;
 
 /// Backs up, prunes, archives, loses and restores a cluster as a host, and restores it again as the owner.
-pub(crate) fn cycle<A: Archiver>(client: &Client, archiver: impl Fn(&Scene) -> A) {
-    let scene = Scene::start(Wire::Plain);
-    let mut row = Row::begin(&client.name, &client.version, Wire::Plain);
+pub(crate) fn cycle<A: Archiver>(client: &Client, wire: Wire, archiver: impl Fn(&Scene) -> A) {
+    let scene = Scene::start(wire);
+    let mut row = Row::begin(&client.name, &client.version, wire);
     let archiver = archiver(&scene);
     let site = Site::of_host(&scene.world, &scene.host, &scene.proxy, "home-web-01");
     let site = Site { endpoint: scene.host_endpoint(), ..site };
@@ -49,8 +49,9 @@ pub(crate) fn cycle<A: Archiver>(client: &Client, archiver: impl Fn(&Scene) -> A
 /// On the workstation, as the account that the proxy there admits.
 fn owner_restores(scene: &Scene, archiver: &impl Archiver, rows: &str) {
     let cli = scene.world.workstation();
-    let proxy = kheeper_e2e::Proxy::start(&cli, &[]);
+    let proxy = kheeper_e2e::Proxy::start(&cli, &["--tls"]);
     let site = Site::of_reader(&scene.world, &cli, &proxy, &scene.host, "home-workstation");
+    let site = Site { endpoint: scene.endpoint(&proxy), ..site };
     let mut replayed = Cluster::at(&site.home);
     archiver.restore_latest(&site, &replayed.data);
     replayed.begin_recovery();

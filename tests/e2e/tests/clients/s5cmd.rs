@@ -11,6 +11,7 @@ use crate::{assert_same, s, sample};
 fn s5cmd_does_its_whole_cycle() {
     if let Some(client) = Client::installed("s5cmd", "s5cmd", &["version"]) {
         cycle(&client, Wire::Plain);
+        cycle(&client, Wire::Tls);
     }
 }
 
