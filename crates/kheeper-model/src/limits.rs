@@ -101,6 +101,9 @@ pub const OPEN_UPLOADS_MAX: usize = 10_000;
 pub const UPLOAD_IDLE_SECS_MAX: u64 = 7 * 24 * 3600;
 /// Seconds between condemning a content and deleting its blobs, at the least.
 pub const CONDEMNED_SECS_MIN: u64 = 24 * 3600;
+/// Seconds from the beginning of an object's or a part's body to its commit, at the most: 36 hours. Sweep condemns a blob a day
+/// after it was last written to, at the earliest, and has forgotten it after [`CONDEMNED_SECS_MIN`] more.
+pub const WRITE_SECS_MAX: u64 = CONDEMNED_SECS_MIN + CONDEMNED_SECS_MIN / 2;
 /// An unconditional PUT that began this many seconds before the current version began is committed already hidden.
 pub const STALLED_PUT_SECS: u64 = 10;
 /// Bytes of one JSON body of the control API.

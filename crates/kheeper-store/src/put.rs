@@ -9,7 +9,7 @@
 //! tried again: that of a blob or its directory fails the write, that of the index refuses writes until a restart.
 
 use bytes::{Bytes, BytesMut};
-use kheeper_model::limits::{CONDEMNED_SECS_MIN, INLINE_BYTES_MAX, PART_BYTES_MAX, PUT_BYTES_MAX, REPLAY_BYTES_MAX};
+use kheeper_model::limits::{INLINE_BYTES_MAX, PART_BYTES_MAX, PUT_BYTES_MAX, REPLAY_BYTES_MAX, WRITE_SECS_MAX};
 use kheeper_model::{ContentId, Crc64Nvme, Timestamp};
 
 use crate::as_of::AsOf;
@@ -176,13 +176,11 @@ impl PutWriter {
             }
             return Err(StoreError::Integrity(IntegrityFailure::Crc64Nvme));
         }
-        // Sweep condemns a blob that nothing was written to for a day, and removes it a day later. Until then the commit finds
-        // its row taken; once that is forgotten too, only looking keeps the commit from naming a blob that is not there.
-        if let FinishedBody::Blob(name) = &body
-            && host.store.now() > began.plus_secs(CONDEMNED_SECS_MIN)
-            && host.store.shared.blobs.payload_bytes(vec![*name]).await? != [Some(bytes)]
-        {
-            return Err(StoreError::unavailable("sweep took the body for an orphan; send it again"));
+        // A blob that nothing was written to for a day is condemned as an orphan, and removed a day later. Until then the commit
+        // finds its row taken; once sweep has forgotten that row, nothing but this keeps the commit from naming a blob that
+        // is going, or gone. Looking for the file is not enough: the row of its content is forgotten first.
+        if host.store.now() > began.plus_secs(WRITE_SECS_MAX) {
+            return Err(StoreError::unavailable("the body took so long that sweep may have its blob; send it again"));
         }
         // 2. One commit makes them an object. 3. The answer.
         let change = change_for(&host, target, content, body, sum, integrity);

@@ -127,10 +127,10 @@ async fn late_writes(world: &mut World, chance: &mut StdRng) -> Vec<Late> {
     let part = NewPart { key: key(name), upload: id, number: 1, attempt: AttemptId([3; 16]), length: None };
     let mut late = Vec::new();
     for mut writer in [world.host.begin_put(put).await.unwrap(), world.host.begin_part(part).await.unwrap()] {
-        let before = world.disk.files();
+        let whole = world.disk.written_bytes() + LATE_BYTES;
         writer.write(Bytes::copy_from_slice(&bytes)).await.unwrap();
-        // The file is made by a thread of its own.
-        while world.disk.files() == before {
+        // The file is made and written by a thread of its own; the clock must not go on before.
+        while world.disk.written_bytes() < whole {
             tokio::task::yield_now().await;
         }
         late.push(Late { key: name, bytes: bytes.clone(), writer });

@@ -181,6 +181,11 @@ impl SimDisk {
         files.map(|(path, _)| path.clone()).collect()
     }
 
+    /// Bytes ever written to files, those that are gone included.
+    pub(crate) fn written_bytes(&self) -> usize {
+        self.lock().contents.values().map(|content| content.bytes.len()).sum()
+    }
+
     /// Waits, as a thread that may, until a step is held. Returns the step; none if the operation ended without.
     pub(crate) fn wait_until_held(&self) -> Option<Step> {
         let waiting = |state: &mut State| state.operating && !state.holding;

@@ -84,7 +84,15 @@ impl Scene {
         line.lead_to(world.server.address());
         let there = world.host_at(&host, "there", &origin);
         let proxy = Proxy::start(&there.cli, &["--ca-file", text(&ca)]);
-        Self { door: proxy.door(), proxy, line, host, world }
+        let scene = Self { door: proxy.door(), proxy, line, host, world };
+        scene.wait_until_connected();
+        scene
+    }
+
+    /// A new connection has a second and a half, in which a busy machine may not be done shaking hands.
+    fn wait_until_connected(&self) {
+        let path = self.host.path("connected");
+        until("the proxy to reach the server", secs(20), || (self.door.put(&path, b"").status == 200).then_some(()));
     }
 
     /// The certificate that a new connection to the server is shown.
@@ -118,6 +126,7 @@ impl Scene {
             until("more writes", secs(20), || (written.load(Ordering::Relaxed) > so_far + 1).then_some(()));
         });
         self.line.cut();
+        self.wait_until_connected();
         let path = self.host.path("after");
         self.door.put(&path, b"after").expect(200);
         assert_eq!(self.door.get(&path).expect(200).body, b"after");
@@ -240,5 +249,6 @@ fn a_certificate_that_is_not_to_be_believed_is_a_503_that_the_log_explains_and_n
     assert!(scene.world.server.terminate().success());
     write(&scene.world, &good);
     scene.world.server.restart();
+    scene.wait_until_connected();
     assert_eq!(scene.door.get(&path).expect(200).body, b"good", "the proxy goes on without a restart");
 }
