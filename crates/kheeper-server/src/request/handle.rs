@@ -19,7 +19,7 @@ use super::authenticate::{Identity, authenticate};
 use super::authorize::{authorize, class_name, explain, grant_for};
 use super::body::RequestBody;
 use super::dispatch::{Call, dispatch};
-use super::respond::{self, Holding, ResponseBody};
+use super::respond::{self, Holding, Overwrote, ResponseBody};
 use super::traffic::Meter;
 use crate::app::App;
 use crate::control::{self, CallSeen};
@@ -100,10 +100,8 @@ async fn object(
         identity = known(app, head, from).await?;
     }
     let answered = allowed(app, &identity, parsed, head, body).await;
-    if let Err(error) = &answered
-        && error.status() == StatusCode::FORBIDDEN
-    {
-        audit::denied(app, &identity, &head.method, head.uri.path());
+    if let Err(error) = &answered {
+        audit::refused_to(app, &identity, error, &head.method, head.uri.path());
     }
     Ok(answered?.map(|body| Holding::until_sent(body, place)))
 }
@@ -139,6 +137,9 @@ async fn allowed(
     )
     .increment(1);
     let mut response = answered?;
+    if response.extensions_mut().remove::<Overwrote>().is_some() {
+        audit::overwritten(app, identity, name, head.uri.path());
+    }
     if let Some(grant) = grant {
         respond::set_grant(&mut response, &grant, now);
         audit::lent(app, identity, &grant, name, head.uri.path());
