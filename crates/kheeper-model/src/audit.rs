@@ -92,6 +92,8 @@ acts! {
     GrantUse = "grant.use",
     /// A host hid objects.
     ObjectsDelete = "objects.delete",
+    /// A host wrote over objects.
+    ObjectsOverwrite = "objects.overwrite",
     /// An owner made objects what they were.
     ObjectsRestore = "objects.restore",
     /// The operator copied the store.

@@ -129,6 +129,8 @@ pub struct Written {
     pub bytes: u64,
     /// The checksum that is kept with it.
     pub checksum: Option<Checksum>,
+    /// Whether it hid another version of its key. A repeated write says no: the first one did.
+    pub hid_another: bool,
 }
 
 /// What a delete did.

@@ -42,11 +42,9 @@ pub(crate) async fn handle(
     let written = commit(store.complete_upload(request)).await?;
     let location = format!("/{}/{}", complete.bucket, complete.key);
     let checksum = written.checksum.as_ref();
-    Ok(respond::xml(response::complete_multipart_upload(
-        &complete.bucket,
-        &complete.key,
-        &location,
-        &written.etag,
-        checksum,
-    )))
+    let document =
+        response::complete_multipart_upload(&complete.bucket, &complete.key, &location, &written.etag, checksum);
+    let mut response = respond::xml(document);
+    respond::note_overwrite(&mut response, &written);
+    Ok(response)
 }

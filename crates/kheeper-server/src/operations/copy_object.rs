@@ -40,7 +40,10 @@ pub(crate) async fn handle(
         precondition: precondition::of(copy.precondition.clone()),
     };
     let written = commit(target.copy(request)).await?;
-    Ok(respond::xml(response::copy_object(&written.etag, written.last_modified, written.checksum.as_ref())))
+    let document = response::copy_object(&written.etag, written.last_modified, written.checksum.as_ref());
+    let mut response = respond::xml(document);
+    respond::note_overwrite(&mut response, &written);
+    Ok(response)
 }
 
 /// The checksum that the client wants the copy to have: the one that is known, or computed from the bytes. Reading them

@@ -31,6 +31,7 @@ pub(crate) async fn handle(
     let crc64nvme = integrity.crc64nvme;
     let written = commit(writer.commit(integrity)).await?;
     let mut response = respond::status(StatusCode::OK);
+    respond::note_overwrite(&mut response, &written);
     respond::set(&mut response, ETAG, &written.etag.quoted());
     object_headers::set_checksum(&mut response, &object_headers::checksum_or_crc64nvme(written.checksum, crc64nvme));
     Ok(response)

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use http::Method;
+use http::{Method, StatusCode};
 use kheeper_model::audit::AuditAct;
 use kheeper_model::{KeyId, Namespace, OrgName};
 use kheeper_s3::path::{Target, parse_path};
+use kheeper_s3::{S3Error, S3ErrorCode};
 use kheeper_store::{AuditBy, CallerRecord, CallerSubject, ReadGrant, StoreError};
 
 use super::audit_trail::{Budget, Event};
@@ -16,22 +17,42 @@ use crate::error::Refusal;
 /// A request of somebody who is not let in at all. Of those whom nobody knows only the server's own chain speaks.
 pub(crate) fn refused(app: &App, refusal: &Refusal, from: IpAddr, method: &Method, path: &str) {
     match refusal {
-        Refusal::Denied { who, .. } => note_denied(app, who, Some(from), method, path),
+        Refusal::Denied { who, .. } => note_denied(app, who, Some(from), method.as_str(), path),
         Refusal::Unauthenticated(_) | Refusal::SigV4 => {
-            app.audit.note(
-                None,
-                Budget::Strangers,
-                denial(AuditBy::Nobody(Some(from)), "the server".to_owned(), method),
-                path,
-            );
+            let event = denial(AuditBy::Nobody(Some(from)), "the server".to_owned(), method.as_str());
+            app.audit.note(None, Budget::Strangers, event, path);
         }
         Refusal::TokenExpired | Refusal::ClockAhead { .. } | Refusal::Quarantined(_) | Refusal::Unavailable(_) => {}
     }
 }
 
-/// A request of somebody who may do other things.
+/// A call of the control API by somebody who may make others.
 pub(crate) fn denied(app: &App, identity: &Identity, method: &Method, path: &str) {
-    note_denied(app, &identity.record, identity.from, method, path);
+    note_denied(app, &identity.record, identity.from, method.as_str(), path);
+}
+
+/// A request of somebody who may do other things: one that they may not make, or that would have changed what nobody can,
+/// such as versions, lifecycles and locks. Of those that only ask, clients that look around make many, and they harm nothing.
+pub(crate) fn refused_to(app: &App, identity: &Identity, error: &S3Error, method: &Method, path: &str) {
+    let operation = match error.code {
+        _ if error.status() == StatusCode::FORBIDDEN => method.to_string(),
+        S3ErrorCode::NotImplemented if !method.is_safe() => format!("{method}: {}", error.message),
+        _ => return,
+    };
+    note_denied(app, &identity.record, identity.from, &operation, path);
+}
+
+/// A write that hid another version: many by one host in a short time are what ransomware does.
+pub(crate) fn overwritten(app: &App, identity: &Identity, operation: &str, path: &str) {
+    let (Some(org), on) = target(path) else { return };
+    let event = Event {
+        act: AuditAct::ObjectsOverwrite,
+        by: by(&identity.record, identity.from),
+        on,
+        operation: operation.to_owned(),
+        denied: false,
+    };
+    app.audit.note(Some(&org), Budget::Overwrites, event, path);
 }
 
 /// A read of what a grant lends.
@@ -78,22 +99,22 @@ pub(crate) async fn join_refused(app: &App, secret_sha256: [u8; 32], key: &KeyId
 }
 
 /// In the chains of the caller's own orgs, and of the org that was named.
-fn note_denied(app: &App, who: &CallerRecord, from: Option<IpAddr>, method: &Method, path: &str) {
+fn note_denied(app: &App, who: &CallerRecord, from: Option<IpAddr>, operation: &str, path: &str) {
     let own: Vec<OrgName> = match &who.subject {
         CallerSubject::Host { namespace, .. } => vec![namespace.org.clone()],
         CallerSubject::User { owns, audits, .. } => owns.iter().chain(audits).cloned().collect(),
     };
     let (named, on) = target(path);
     for org in &own {
-        app.audit.note(Some(org), Budget::Own, denial(by(who, from), on.clone(), method), path);
+        app.audit.note(Some(org), Budget::Own, denial(by(who, from), on.clone(), operation), path);
     }
     if let Some(org) = named.filter(|org| !own.contains(org)) {
-        app.audit.note(Some(&org), Budget::Strangers, denial(by(who, from), on, method), path);
+        app.audit.note(Some(&org), Budget::Strangers, denial(by(who, from), on, operation), path);
     }
 }
 
-fn denial(by: AuditBy, on: String, method: &Method) -> Event {
-    Event { act: AuditAct::RequestDenied, by, on, operation: method.to_string(), denied: true }
+fn denial(by: AuditBy, on: String, operation: &str) -> Event {
+    Event { act: AuditAct::RequestDenied, by, on, operation: operation.to_owned(), denied: true }
 }
 
 fn by(who: &CallerRecord, from: Option<IpAddr>) -> AuditBy {

@@ -36,6 +36,8 @@ pub(crate) enum Budget {
     Joins,
     /// Reads by grants.
     Grants,
+    /// Writes that hid another version.
+    Overwrites,
 }
 
 /// One chain's share for one kind of event.
@@ -245,7 +247,7 @@ mod tests {
             let made_up = Some(format!("made-up-{number:03}").parse().expect("a name"));
             gathered.note((made_up, Budget::Strangers), event("x"), "/x");
         }
-        let of_the_org = [Budget::Own, Budget::Joins, Budget::Grants];
+        let of_the_org = [Budget::Own, Budget::Joins, Budget::Grants, Budget::Overwrites];
         for budget in of_the_org {
             gathered.note((org.clone(), budget), event("myorg/zzz"), "/myorg/zzz/a");
         }

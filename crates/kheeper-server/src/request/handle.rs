@@ -20,7 +20,7 @@ use super::authorize::{authorize, class_name, explain};
 use super::body::RequestBody;
 use super::dispatch::{Call, dispatch};
 use super::lending::{ShownHosts, grant_for, grants_used};
-use super::respond::{self, Holding, ResponseBody};
+use super::respond::{self, Holding, Overwrote, ResponseBody};
 use super::traffic::Meter;
 use crate::app::App;
 use crate::control::{self, CallSeen};
@@ -101,10 +101,8 @@ async fn object(
         identity = known(app, head, from).await?;
     }
     let answered = allowed(app, &identity, parsed, head, body).await;
-    if let Err(error) = &answered
-        && error.status() == StatusCode::FORBIDDEN
-    {
-        audit::denied(app, &identity, &head.method, head.uri.path());
+    if let Err(error) = &answered {
+        audit::refused_to(app, &identity, error, &head.method, head.uri.path());
     }
     Ok(answered?.map(|body| Holding::until_sent(body, place)))
 }
@@ -144,6 +142,9 @@ async fn allowed(
         audit::lent(app, identity, grant, name, head.uri.path());
     }
     let mut response = answered?;
+    if response.extensions_mut().remove::<Overwrote>().is_some() {
+        audit::overwritten(app, identity, name, head.uri.path());
+    }
     let shown = response.extensions_mut().remove::<ShownHosts>();
     for grant in grants_used(identity, named, shown.as_ref(), now) {
         respond::add_grant(&mut response, &grant, now);

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt as _, Empty, Full, combinators::UnsyncBoxBody};
 use kheeper_model::Timestamp;
 use kheeper_s3::S3Error;
 use kheeper_s3::range::unsatisfied_content_range;
-use kheeper_store::ReadGrant;
+use kheeper_store::{ReadGrant, Written};
 
 /// The body of any answer. An error in it cuts the connection: a body that ends cleanly is whole.
 pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -86,6 +86,17 @@ pub(crate) fn add_grant(response: &mut Response<ResponseBody>, grant: &ReadGrant
     let secs_left = (grant.ends_at.as_secs() - now.as_secs()).max(0);
     response.headers_mut().append(GRANT_OF, host);
     response.headers_mut().append(GRANT_SECS_LEFT, HeaderValue::from(secs_left));
+}
+
+/// Beside an answer, for the audit log: the write hid another version of its key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Overwrote;
+
+/// Notes with the answer to a write whether it was an overwrite.
+pub(crate) fn note_overwrite(response: &mut Response<ResponseBody>, written: &Written) {
+    if written.hid_another {
+        response.extensions_mut().insert(Overwrote);
+    }
 }
 
 /// Sets the length of a body that is streamed.

@@ -53,6 +53,25 @@ fn hosts_are_listed_with_the_age_of_what_they_last_did() {
 }
 
 #[test]
+fn a_window_of_nothing_is_warned_of_when_it_is_set_and_wherever_the_host_is_listed() {
+    let world = World::start();
+    world.host("web-01");
+    world.host("web-02");
+    let warning = "WARNING: with a retention of 0 what is overwritten or deleted is gone";
+    let set = world.alice.ok(&["hosts", "set", "myorg/web-01", "--retention", "0"]);
+    assert!(set.stderr.contains(&format!("myorg/web-01: {warning}")), "{set}");
+    assert!(set.stderr.contains("the retention of 0s counts once 7d"), "a stolen key shortens nothing at once: {set}");
+    let listed = world.alice.ok(&["hosts", "list"]);
+    assert!(listed.stderr.contains(&format!("myorg/web-01: {warning}")), "{listed}");
+    assert!(!listed.stderr.contains("myorg/web-02"), "{listed}");
+    // Whoever reads the records is not disturbed on the way, and is told all the same.
+    let json = world.alice.ok(&["hosts", "list", "--json"]);
+    assert_eq!(json.json().as_array().map(Vec::len), Some(2));
+    let set = world.alice.ok(&["hosts", "set", "myorg/web-01", "--retention", "30d"]);
+    assert!(!set.stderr.contains("WARNING"), "{set}");
+}
+
+#[test]
 fn a_deleted_host_keeps_its_backups_for_the_owner() {
     let world = World::start();
     let host = world.host("web-01");

@@ -6,6 +6,7 @@ use kheeper_e2e::s3::{delete_body, percent};
 use kheeper_e2e::wait::{self, secs};
 use kheeper_e2e::world::{Host, ORG};
 use kheeper_e2e::{Cli, Door, World};
+use serde_json::Value;
 
 /// A moment, as `--at` takes it.
 #[derive(Debug, Clone)]
@@ -97,4 +98,58 @@ pub(crate) fn flood(door: &Door, host: &Host) {
         }
     }
     panic!("200 MiB went in, and no quota said anything");
+}
+
+/// Records of what the host did, once `enough` of them are written: what was gathered waits for its turn.
+fn records_of(world: &World, host: &Host, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    let id = host.cli.json(&["hosts", "me"])["host_id"].clone();
+    let records = wait::until("the acts to be written to the audit log", secs(180), || {
+        let all = world.alice.json(&["audit", "list", "--last", "1000"]);
+        let by_host = all.as_array().expect("a list").iter().filter(|record| record["by"] == id);
+        Some(by_host.cloned().collect::<Vec<_>>()).filter(|records| enough(records))
+    });
+    assert!(records.iter().all(|record| record["from"] == "127.0.0.1" && record["key_id"].is_string()), "{records:#?}");
+    world.alice.ok(&["audit", "verify"]);
+    records
+}
+
+/// How many acts of a kind the records stand for.
+fn count(records: &[Value], act: &str, told: &str) -> u64 {
+    let of_kind = records.iter().filter(|record| record["act"] == act && record.to_string().contains(told));
+    of_kind.map(|record| record["details"]["count"].as_str().and_then(|count| count.parse().ok()).unwrap_or(1)).sum()
+}
+
+/// The log names what [`destroy_everything`] did: who, with which key, from where, and how much.
+pub(crate) fn its_deletes_and_overwrites_are_in_the_log(world: &World, host: &Host) -> Vec<Value> {
+    let written = |records: &[Value]| {
+        ["PutObject", "CopyObject"].iter().all(|operation| count(records, "objects.overwrite", operation) > 0)
+            && count(records, "objects.delete", "") > 0
+    };
+    records_of(world, host, written)
+}
+
+/// The log names all of it: what was destroyed, what was tried in vain, and the flood that was refused.
+pub(crate) fn every_act_is_in_the_log(world: &World, host: &Host) {
+    its_deletes_and_overwrites_are_in_the_log(world, host);
+    let tried = [
+        ("DELETE", "query parameter", "versionId"),
+        ("PUT", "query parameter", "versioning"),
+        ("PUT", "query parameter", "lifecycle"),
+        ("PUT", "query parameter", "object-lock"),
+        ("PUT", "query parameter", "policy"),
+        ("DELETE", "query parameter", "lifecycle"),
+        ("PUT", "query parameter", "retention"),
+        ("PUT", "query parameter", "legal-hold"),
+        ("DELETE", "header", "x-amz-bypass-governance-retention"),
+    ]
+    .map(|(method, what, name)| {
+        format!("{method}: A {what} you provided implies functionality that is not implemented: {name}")
+    });
+    let all = |records: &[Value]| {
+        tried.iter().all(|told| count(records, "request.denied", told) > 0)
+            // Settings and the past, by the control API; and what the quota refused.
+            && count(records, "request.denied", "/-/api/") > 0
+            && count(records, "request.denied", "flood/") > 0
+    };
+    records_of(world, host, all);
 }

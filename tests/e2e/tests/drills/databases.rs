@@ -6,7 +6,7 @@ use kheeper_e2e::postgres::Cluster;
 use kheeper_e2e::unix::database_account;
 use kheeper_e2e::{Proxy, World};
 
-use crate::attack::{Moment, destroy_everything};
+use crate::attack::{Moment, destroy_everything, its_deletes_and_overwrites_are_in_the_log};
 
 #[test]
 fn a_database_archived_by_barman_is_restored_from_before_the_attack() {
@@ -49,6 +49,7 @@ fn restored_from_before_the_attack(archiver: &'static dyn Archiver) {
     cluster.destroy();
     let before = Moment::now();
     destroy_everything(&proxy.door(), &host);
+    its_deletes_and_overwrites_are_in_the_log(&world, &host);
     before.wait_until_past(&world.alice);
 
     let owner = world.workstation();

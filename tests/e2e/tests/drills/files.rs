@@ -6,7 +6,7 @@ use std::process::Command;
 use kheeper_e2e::wait::secs;
 use kheeper_e2e::{Done, Proxy, World, command, files};
 
-use crate::attack::{Moment, destroy_everything, flood, try_to_reach_the_history};
+use crate::attack::{Moment, destroy_everything, every_act_is_in_the_log, flood, try_to_reach_the_history};
 
 fn restic(world: &World, endpoint: &str, args: &[&str]) -> Done {
     let mut restic = Command::new("restic");
@@ -36,12 +36,15 @@ fn a_host_that_destroys_all_it_can_reach_loses_nothing() {
     let listed = world.alice.json(&["objects", "list", &host.namespace()]);
     let before = Moment::now();
 
+    // With a token of the host's key, past the proxy, and through it.
+    try_to_reach_the_history(&world, &host, &world.direct(&host.cli), &host.path("plain"));
     try_to_reach_the_history(&world, &host, &door, &host.path("plain"));
     assert_eq!(door.get(&host.path("plain")).expect(200).body, b"as it was", "none of that changed anything");
     destroy_everything(&door, &host);
     flood(&door, &host);
     restic(&world, &endpoint, &["snapshots"]).failed();
     assert!(world.server.operator_json(&["sweep"])["purged_versions"] == 0, "nothing is purged");
+    every_act_is_in_the_log(&world, &host);
     before.wait_until_past(&world.alice);
 
     // The owner reads what there was, as if nothing had happened; nothing can be written there.

@@ -162,6 +162,12 @@ fn perform(stage: &Stage, act: AuditAct) -> Who {
             door.delete(&web_01.path("gone")).expect(204);
             Who::Caller(id(&web_01.cli))
         }
+        AuditAct::ObjectsOverwrite => {
+            let door = world.direct(&web_01.cli);
+            door.put(&web_01.path("twice"), b"once").expect(200);
+            door.put(&web_01.path("twice"), b"twice").expect(200);
+            Who::Caller(id(&web_01.cli))
+        }
         AuditAct::ObjectsRestore => {
             world.direct(&web_01.cli).delete(&web_01.path("back")).expect(204);
             // What is to be read as of then has to be a minute past.

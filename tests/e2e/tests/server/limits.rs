@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::net::TcpStream;
 
 use kheeper_e2e::http::Body;
-use kheeper_e2e::{World, digest, http};
+use kheeper_e2e::wait::secs;
+use kheeper_e2e::{World, digest, files, http};
 
 #[test]
 fn heads_metadata_and_bodies_have_limits_with_errors_of_their_own() {
@@ -13,12 +14,21 @@ fn heads_metadata_and_bodies_have_limits_with_errors_of_their_own() {
     let proxy = world.host_proxy(&host);
     for door in [world.direct(&host.cli), proxy.door()] {
         let path = host.path("a");
-        let huge = door.request("GET", &path).header("x-filler", &"x".repeat(1 << 20)).try_send(door.address);
-        if let Ok(answer) = huge {
-            assert!(matches!(answer.status, 400 | 431), "{answer}");
+        let large =
+            ["x-filler", "x-amz-meta-a"].map(|name| door.put_request(&path, b"a").header(name, &"x".repeat(70_000)));
+        let many = (0..150).fold(door.put_request(&path, b"a"), |put, n| put.header(&format!("x-amz-meta-{n}"), "x"));
+        for request in large.into_iter().chain([many]) {
+            let refused = request.send(door.address).expect_error(400, "RequestHeaderSectionTooLarge");
+            assert_eq!(refused.header("connection"), Some("close"), "the body was not read");
         }
-        let metadata = door.put_request(&path, b"a").header("x-amz-meta-a", &"x".repeat(3000));
-        metadata.send(door.address).expect_error(400, "MetadataTooLarge");
+        // What is far too much is not read to its end: HTTP's own status, or a connection that ends under the writer.
+        if let Ok(answer) = door.request("GET", &path).header("x-filler", &"x".repeat(1 << 20)).try_send(door.address) {
+            assert_eq!(answer.status, 431, "{answer}");
+        }
+        for bytes in [3000, 60_000] {
+            let metadata = door.put_request(&path, b"a").header("x-amz-meta-a", &"x".repeat(bytes));
+            metadata.send(door.address).expect_error(400, "MetadataTooLarge");
+        }
         let too_large = door.request("PUT", &path).header("Content-Length", &(6_u64 << 30).to_string());
         too_large.send(door.address).expect_error(400, "EntityTooLarge");
         let md5 = digest::md5_base64(b"");
@@ -70,10 +80,27 @@ fn documents_made_to_cost_much_cost_nothing() {
     let laughs =
         format!("<!DOCTYPE d [<!ENTITY l0 \"lol\">{entities}]><Delete><Object><Key>&l8;</Key></Object></Delete>");
     let attributes: String = (0..80_000).map(|n| format!(" a{n}=\"\"")).collect();
-    let many = format!("<Delete{attributes}><Object><Key>web-01/a</Key></Object></Delete>");
-    door.post("/myorg?delete", &laughs).expect_error(400, "MalformedXML");
-    let answer = door.post("/myorg?delete", &many);
-    assert!(answer.status == 200 || answer.code() == "MalformedXML", "{answer}");
+    let namespaces: String = (0..60_000).map(|n| format!(" xmlns:a{n}=\"b\"")).collect();
+    let tail = "<Object><Key>web-01/a</Key></Object></Delete>";
+    for (what, document) in [
+        ("entities of entities", laughs),
+        ("a type", format!("<!DOCTYPE d SYSTEM \"{}\"><Delete>{tail}", "d".repeat(1 << 20))),
+        ("attributes", format!("<Delete{attributes}>{tail}")),
+        ("namespaces", format!("<Delete{namespaces}>{tail}")),
+        ("attributes of an empty element", format!("<Delete><Quiet{attributes}/>{tail}")),
+        ("elements", format!("<Delete>{}{tail}", "<Quiet/>".repeat(200_000))),
+        ("depth", "<Delete>".repeat(200_000)),
+        ("a name", format!("<Delete><{}/>{tail}", "n".repeat(1 << 20))),
+        ("no end", format!("<Delete><![CDATA[{}", "]".repeat(1 << 20))),
+        ("comments", format!("<Delete>{}", "<!---->".repeat(200_000))),
+        ("references", format!("<Delete><Object><Key>{}", "&#120;".repeat(300_000))),
+    ] {
+        let before = world.server.running().cpu_time();
+        door.post("/myorg?delete", &document).expect_error(400, "MalformedXML");
+        let taken = world.server.running().cpu_time() - before;
+        println!("{what}: {} ms of a processor", taken.as_millis());
+        assert!(taken <= secs(1), "{what}: {taken:?} of a processor");
+    }
     // A length that says it all is refused before the body; one that is not said, once two mebibytes have come.
     let declared = door.request("POST", "/myorg?delete").header("Content-Length", &(1_u64 << 30).to_string());
     declared.send(door.address).expect_error(400, "EntityTooLarge");
@@ -84,4 +111,38 @@ fn documents_made_to_cost_much_cost_nothing() {
     let after = world.server.running().memory_peak_bytes();
     println!("peak memory before and after: {before}, {after} bytes");
     assert!(after < before + (64 << 20), "{before} {after}");
+}
+
+#[test]
+fn a_default_quota_holds_for_hosts_of_which_nothing_was_said_and_counts_parts_at_both_doors() {
+    let world = World::start_with(&["--quota-default", "1MiB"]);
+    let bytes = files::random_bytes(1, 400_000);
+    for name in ["direct", "proxy"] {
+        let host = world.host(name);
+        let proxy = world.host_proxy(&host);
+        let door = if name == "direct" { world.direct(&host.cli) } else { proxy.door() };
+        let (kept, path) = (host.path("kept"), host.path("b"));
+        door.put(&kept, &bytes).expect(200);
+        let upload = door.create_upload(&path);
+        door.part(&path, &upload, 1, &bytes);
+        // Less than a MiB is stored, and with what is uploading there is no room for this.
+        let part = format!("{path}?partNumber=2&uploadId={upload}");
+        for target in [&part, &path, &kept] {
+            door.put(target, &bytes).expect_error(403, "QuotaExceeded");
+            let asked = door.put_request(target, &bytes).header("Expect", "100-continue").send(door.address);
+            assert!(!asked.expect_error(403, "QuotaExceeded").continued, "{name}: before a byte of it was sent");
+        }
+        let usage = world.alice.json(&["usage", "--org", "myorg", "--host", name])[0].clone();
+        assert_eq!((&usage["current_bytes"], &usage["uploading_bytes"]), (&400_000.into(), &400_000.into()), "{usage}");
+        assert!(door.get(&kept).expect(200).body == bytes, "{name}: what is there can be read");
+        // The owner's word goes before the server's.
+        world.alice.ok(&["hosts", "set", &host.namespace(), "--quota", "none"]);
+        door.put(&path, &bytes).expect(200);
+        world.alice.ok(&["hosts", "set", &host.namespace(), "--quota", "default"]);
+        door.put(&path, &bytes).expect_error(403, "QuotaExceeded");
+        door.request("DELETE", &format!("{path}?uploadId={upload}")).send(door.address).expect(204);
+        // What was deleted is kept, and counts: only no window at all makes room at once.
+        door.delete(&kept).expect(204);
+        door.put(&kept, &bytes).expect_error(403, "QuotaExceeded");
+    }
 }

@@ -47,14 +47,14 @@ pub(super) enum Answer {
 
 impl Answer {
     pub(super) fn written(written: &Written) -> Self {
-        let Written { etag, last_modified, bytes, checksum } = written.clone();
+        let Written { etag, last_modified, bytes, checksum, hid_another: _ } = written.clone();
         Self::Written { etag, last_modified, bytes, checksum }
     }
 
     pub(super) fn into_outcome(self) -> Result<Outcome, StoreError> {
         Ok(match self {
             Self::Written { etag, last_modified, bytes, checksum } => {
-                Outcome::Written(Written { etag, last_modified, bytes, checksum })
+                Outcome::Written(Written { etag, last_modified, bytes, checksum, hid_another: false })
             }
             Self::Hidden(count) => Outcome::Hidden(count),
             Self::Done => Outcome::Done,

@@ -50,7 +50,7 @@ impl Batch<'_> {
             return Err(StoreError::WouldOverwrite(new.key.clone()).into());
         }
         let First { is_current, bytes, etag, last_modified, checksum, .. } = first;
-        Ok(is_current.then_some(Written { etag, last_modified, bytes, checksum }))
+        Ok(is_current.then_some(Written { etag, last_modified, bytes, checksum, hid_another: false }))
     }
 
     /// A copy over a key changes at least its metadata, and is refused.

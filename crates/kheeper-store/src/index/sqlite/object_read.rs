@@ -12,6 +12,15 @@ use crate::index::{ContentBody, ListPlan, Manifest, successor};
 use crate::multipart_checksum;
 use crate::object::{ListEntry, ListPage, ListedObject, ObjectMeta};
 
+/// The keys of a range.
+const LIST_RANGE: &str = "
+    SELECT key, bytes, etag, coalesce(modified_at, committed_at), checksum, headers FROM object
+    WHERE org_no = ?1 AND key >= ?2 AND key < ?3 ORDER BY key";
+/// The keys from one on.
+const LIST_TO_END: &str = "
+    SELECT key, bytes, etag, coalesce(modified_at, committed_at), checksum, headers FROM object
+    WHERE org_no = ?1 AND key >= ?2 ORDER BY key";
+
 const SELECT_OBJECT: &str = "
     SELECT n.namespace_id, j.bytes, j.etag, coalesce(j.modified_at, j.committed_at), j.headers, j.checksum, j.part_count, j.content_id
     FROM org o JOIN object j USING (org_no) JOIN namespace n USING (namespace_no)
@@ -164,13 +173,7 @@ fn list_run(
     last: &mut Vec<u8>,
 ) -> Result<Run, ListError> {
     // Two statements, so that each is a plain search of the key's order.
-    let mut statement = connection.prepare_cached(if end.is_some() {
-        "SELECT key, bytes, etag, coalesce(modified_at, committed_at), checksum, headers FROM object
-         WHERE org_no = ?1 AND key >= ?2 AND key < ?3 ORDER BY key"
-    } else {
-        "SELECT key, bytes, etag, coalesce(modified_at, committed_at), checksum, headers FROM object
-         WHERE org_no = ?1 AND key >= ?2 ORDER BY key"
-    })?;
+    let mut statement = connection.prepare_cached(if end.is_some() { LIST_RANGE } else { LIST_TO_END })?;
     let mut rows = match end {
         Some(end) => statement.query(params![org_no, start, end])?,
         None => statement.query(params![org_no, start])?,
@@ -242,5 +245,93 @@ impl ListPlan {
         let rest = key.get(self.prefix_bytes..)?;
         let at = rest.windows(delimiter.len()).position(|window| window == delimiter)?;
         Some(&key[..self.prefix_bytes + at + delimiter.len()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::index::Range;
+    use crate::index::sqlite::schema::open_writer;
+
+    const KEYS: usize = 100_000;
+    const PAGE: usize = 1000;
+
+    /// An index with many objects of one host.
+    fn index(directory: &tempfile::TempDir, key: impl Fn(usize) -> String) -> Connection {
+        let mut connection = open_writer(&directory.path().join("index.db")).unwrap();
+        let transaction = connection.transaction().unwrap();
+        transaction.execute("INSERT INTO org (org_no, name, created_at) VALUES (1, 'myorg', 0)", []).unwrap();
+        for number in 0..KEYS {
+            let insert = "INSERT INTO object (org_no, key, bytes, etag, committed_at, namespace_no, content_id, began_at, headers)
+                          VALUES (1, ?1, 1, 'd41d8cd98f00b204e9800998ecf8427e', 0, 1, x'00', 0, '{}')";
+            transaction.prepare_cached(insert).unwrap().execute([key(number).as_bytes()]).unwrap();
+        }
+        transaction.commit().unwrap();
+        connection
+    }
+
+    /// Steps of SQLite's machine that both statements have taken since they were last asked.
+    fn steps(connection: &Connection) -> i32 {
+        [LIST_RANGE, LIST_TO_END]
+            .map(|sql| connection.prepare_cached(sql).unwrap().reset_status(StatementStatus::VmStep))
+            .iter()
+            .sum()
+    }
+
+    /// The most steps that a page takes, and the entries of all pages.
+    fn list_all(connection: &Connection, delimiter: &str) -> (i32, usize) {
+        let mut plan = ListPlan {
+            org: "myorg".parse().unwrap(),
+            as_of: AsOf::Now,
+            ranges: vec![Range { start: b"web-01/".to_vec(), end: Some(b"web-010".to_vec()) }],
+            prefix_bytes: b"web-01/".len(),
+            delimiter: (!delimiter.is_empty()).then(|| delimiter.as_bytes().to_vec()),
+            after: None,
+            max: PAGE,
+        };
+        let (mut most, mut entries) = (0, 0);
+        steps(connection);
+        loop {
+            let page = list(connection, &plan).unwrap();
+            entries += page.entries.len();
+            most = most.max(steps(connection));
+            match page.next {
+                Some(next) => plan.after = Some(next),
+                None => return (most, entries),
+            }
+        }
+    }
+
+    /// Steps of a page without a delimiter, for comparison: a row each.
+    const STEPS_PER_ENTRY_MAX: i32 = 60;
+
+    #[test]
+    fn a_page_costs_what_it_lists_however_hostile_the_delimiter_and_however_many_the_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        // Half of all keys below one prefix, the other half each below one of its own.
+        let connection = index(&directory, |number| match number % 2 {
+            0 => format!("web-01/all/{number:06}/../x"),
+            _ => format!("web-01/own-{number:06}/{number}/x"),
+        });
+        let each_half = KEYS / 2;
+        for (delimiter, entries) in [
+            ("", KEYS),
+            ("/", 1 + each_half),
+            ("l", 1 + each_half),
+            ("x", KEYS),
+            ("/../", KEYS),
+            ("0", 2),
+            ("\u{e9}", KEYS),
+            (&"a".repeat(1024), KEYS),
+        ] {
+            let (most, listed) = list_all(&connection, delimiter);
+            assert_eq!(listed, entries, "by {delimiter:.8?}");
+            println!("by {delimiter:.8?}: {listed} entries, {most} steps of a page at the most");
+            let bound = STEPS_PER_ENTRY_MAX * i32::try_from(PAGE).unwrap();
+            assert!(most <= bound, "by {delimiter:.8?}: a page took {most} steps");
+        }
     }
 }

@@ -223,7 +223,8 @@ impl Batch<'_> {
             }
         }
         let NewVersion { etag, bytes, checksum, .. } = version;
-        Ok(Written { etag, last_modified: committed_at, bytes, checksum })
+        let hid_another = current.is_some() && !stalled;
+        Ok(Written { etag, last_modified: committed_at, bytes, checksum, hid_another })
     }
 
     pub(super) fn note_base_backup(&self, namespace_no: i64, key: &[u8], at: Timestamp) -> rusqlite::Result<()> {

@@ -136,7 +136,8 @@ impl Batch<'_> {
             Ledger { uploading_bytes: int(put.bytes) - int(replaced_bytes), ..Ledger::default() },
         );
         let etag = ETag::new(&put.md5.to_hex());
-        let written = Written { etag, last_modified: self.now, bytes: put.bytes, checksum: put.checksum };
+        let written =
+            Written { etag, last_modified: self.now, bytes: put.bytes, checksum: put.checksum, hid_another: false };
         self.keep_answer(namespace_no, &put.attempt, fingerprint, &Answer::written(&written))?;
         Ok(Outcome::Written(written))
     }

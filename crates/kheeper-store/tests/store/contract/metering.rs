@@ -1,9 +1,12 @@
 //! Usage: byte-seconds, traffic, quota, and the ledger's agreement with the rows.
 
+use bytes::Bytes;
 use kheeper_model::api::Quota;
-use kheeper_store::{Month, NewObject, Space, SpaceProbe, StoreError, Traffic};
+use kheeper_model::limits::VERSIONS_PER_KEY_HOUR_MAX;
+use kheeper_model::{AttemptId, ObjectHeaders};
+use kheeper_store::{Month, NewObject, NewPart, NewUpload, Space, SpaceProbe, StoreError, Traffic};
 
-use crate::fixture::{Fixture, NOON, fixture, fixture_with, new_object, payload};
+use crate::fixture::{Fixture, NOON, fixture, fixture_with, integrity, key, new_object, payload};
 
 async fn usage(fixture: &Fixture) -> kheeper_model::api::UsageRecord {
     fixture.store.usage(&"myorg".parse().unwrap(), None, None).await.unwrap().remove(0)
@@ -78,6 +81,61 @@ async fn a_quota_counts_hidden_bytes_too_and_refuses_only_new_ones() {
     assert!(matches!(large, Err(StoreError::QuotaExceeded)), "refused before a byte of it is written");
     fixture.set_quota(Quota::None).await;
     host.put("web-01/b", b"x").await.unwrap();
+    fixture.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_quota_counts_parts_of_uploads_that_are_not_complete() {
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    fixture.set_quota(Quota::Bytes(150_000)).await;
+    host.put("web-01/a", &payload(20_000)).await.unwrap();
+    let upload =
+        NewUpload { key: key("web-01/b"), attempt: AttemptId::random(), headers: ObjectHeaders::new(), checksum: None };
+    let upload = host.store.create_upload(upload).await.unwrap();
+    let part = async |number, size| {
+        let attempt = AttemptId::random();
+        let part = NewPart { key: key("web-01/b"), upload, number, attempt, length: Some(size as u64) };
+        let mut writer = host.store.begin_part(part).await?;
+        writer.write(Bytes::from(payload(size))).await?;
+        writer.commit(integrity(&payload(size))).await
+    };
+    part(1, 100_000).await.unwrap();
+    let over = part(2, 40_000).await;
+    assert!(matches!(over, Err(StoreError::QuotaExceeded)), "{over:?}");
+    let over = host.put("web-01/c", &payload(40_000)).await;
+    assert!(matches!(over, Err(StoreError::QuotaExceeded)), "what is uploading counts for everything: {over:?}");
+    part(2, 30_000).await.unwrap();
+    let record = usage(&fixture).await;
+    assert_eq!((record.current_bytes, record.uploading_bytes), (20_000, 130_000));
+    host.store.abort_upload(&key("web-01/b"), &upload).await.unwrap();
+    host.put("web-01/c", &payload(130_000)).await.unwrap();
+    fixture.assert_clean().await;
+}
+
+#[tokio::test]
+async fn one_key_takes_so_many_versions_within_an_hour_and_other_keys_and_later_hours_go_on() {
+    // Some at a time, which share a commit: all at once, the last would wait for longer than a commit may take.
+    const AT_ONCE: usize = 60;
+    let fixture = fixture().await;
+    let host = fixture.host("web-01", 9).await;
+    for _ in 0..VERSIONS_PER_KEY_HOUR_MAX / AT_ONCE {
+        let mut writers = tokio::task::JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let host = host.clone();
+            writers.spawn(async move { host.put("web-01/a", b"again").await.map(drop) });
+        }
+        while let Some(written) = writers.join_next().await {
+            written.unwrap().unwrap();
+        }
+    }
+    let refused = host.put("web-01/a", b"once more").await;
+    assert!(matches!(refused, Err(StoreError::Busy(_))), "{refused:?}");
+    assert_eq!(host.read("web-01/a").await.unwrap(), b"again");
+    host.put("web-01/b", b"other").await.unwrap();
+    host.delete("web-01/a").await;
+    fixture.clock.advance_secs(3601);
+    host.put("web-01/a", b"an hour later").await.unwrap();
     fixture.assert_clean().await;
 }
 
