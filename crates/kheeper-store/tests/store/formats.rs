@@ -112,3 +112,42 @@ fn complete(upload: kheeper_model::ContentId, part: kheeper_store::CompletePart)
         precondition: kheeper_store::Precondition::NONE,
     }
 }
+
+#[tokio::test]
+async fn a_directory_of_format_2_opens_and_everything_in_it_is_as_it_was() {
+    const DAY: u64 = 24 * 3600;
+    let (fixture, host) = open(copy_of(2)).await;
+    for (name, bytes) in [
+        ("web-01/small", b"tiny".to_vec()),
+        ("web-01/large", payload(150_000)),
+        ("web-01/overwritten", payload(5_000)),
+        ("web-01/restored", payload(8_000)),
+    ] {
+        assert!(host.read(name).await.unwrap() == bytes, "{name}");
+    }
+    let head = async |name: &str| host.store.reader().head(&key(name)).await.unwrap();
+    assert_eq!(head("web-01/restored").await.last_modified, NOON);
+    assert_eq!(head("web-01/overwritten").await.last_modified, NOON.plus_secs(60));
+    assert_eq!(head("web-01/small").await.headers.get("x-amz-tagging"), Some("team=db"));
+    fixture.assert_clean().await;
+
+    let record = fixture.store.host(&namespace("web-01")).await.unwrap().unwrap();
+    assert_eq!((record.objects, record.current_bytes), (4, 4 + 150_000 + 5_000 + 8_000));
+    // The version that was restored shares the bytes of the one that was deleted, and each counts.
+    assert_eq!((record.hidden_bytes, record.uploading_bytes), (20_000 + 8_000, 7_000));
+    assert_eq!((record.retention_secs, record.no_overwrite), (Some(8 * DAY), true));
+    let states: Vec<_> = record.keys.iter().map(|key| key.state).collect();
+    assert_eq!(states, [KeyState::Active, KeyState::Pending]);
+    let org = "myorg".parse().unwrap();
+    assert_eq!(fixture.store.org(&org).await.unwrap().unwrap().retention_secs, Some(9 * DAY));
+    let invited = fixture.store.host(&namespace("db-01")).await.unwrap().unwrap();
+    assert_eq!((invited.state, invited.retention_secs), (HostState::Invited, Some(9 * DAY)));
+    assert_eq!(fixture.store.grants(&org).await.unwrap().len(), 1);
+    assert_eq!(fixture.store.members(&org).await.unwrap().len(), 2);
+    let chains = fixture.store.verify_audit().await.unwrap();
+    assert!(chains.len() == 2 && chains.iter().all(|chain| chain.broken.is_none() && chain.records > 0), "{chains:?}");
+    assert!(fixture.store.scrub_status().await.unwrap().last.is_some());
+    // Nothing in it is taken for an older copy or for a snapshot.
+    assert_eq!(fixture.store.quarantined_since().await.unwrap(), None);
+    assert_eq!(fixture.store.sweep().await.unwrap().refused, None);
+}
