@@ -143,7 +143,7 @@ impl Batch<'_> {
         }
     }
 
-    fn revoke_key(&mut self, key_id: &KeyId) -> Result<Outcome, ChangeError> {
+    pub(super) fn revoke_key(&mut self, key_id: &KeyId) -> Result<Outcome, ChangeError> {
         self.connection
             .prepare_cached("UPDATE identity_key SET state = ?2 WHERE key_id = ?1")?
             .execute(params![key_id.as_str(), REVOKED])?;

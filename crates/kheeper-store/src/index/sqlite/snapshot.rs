@@ -13,7 +13,6 @@ use kheeper_model::{ContentId, KeyId, Timestamp};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use super::audit_log::SERVER_CHAIN;
-use super::authorize::REVOKED;
 use super::batch::{Batch, ChangeError};
 use super::rows::{RowExt as _, int};
 use super::{schema, scrub_read, sweep_read};
@@ -204,16 +203,9 @@ impl Batch<'_> {
     /// May be repeated.
     fn end_quarantine(&mut self, revoked: &[KeyId]) -> Result<Outcome, ChangeError> {
         let Some(since) = quarantined_since(self.connection)? else { return Ok(Outcome::Done) };
+        // One that is mistyped must not be let in for it: then nothing is changed.
         for key_id in revoked {
-            let found = self
-                .connection
-                .prepare_cached("UPDATE identity_key SET state = ?2 WHERE key_id = ?1")?
-                .execute(params![key_id.as_str(), REVOKED])?;
-            // A key that came after the snapshot is unknown to it, which shuts it out as well; one that is mistyped is not.
-            if found == 0 {
-                return Err(StoreError::UnknownKey(key_id.clone()).into());
-            }
-            self.audit(SERVER_CHAIN, AuditNote::done(AuditAct::KeyRevoke, AuditBy::Operator, key_id));
+            self.revoke_key(key_id)?;
         }
         self.connection.prepare_cached("DELETE FROM meta WHERE name = ?1")?.execute([QUARANTINED_SINCE])?;
         self.hold_purges()?;
