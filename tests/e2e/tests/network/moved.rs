@@ -159,11 +159,14 @@ fn an_address_that_vanishes_without_a_word_costs_one_request_per_pooled_connecti
     let began = Instant::now();
     thread::scope(|scope| {
         let at_once = scope.spawn(|| named.put_at_once(&host, 1));
-        // Whoever comes while those wait gets a connection of their own, to where the server is now.
+        // One more than there are connections in the pool: whoever finds none gets one of their own, to where the server is now.
         until("the others to wait", secs(20), || (in_flight(&named.door) > u64::from(AT_ONCE)).then_some(()));
-        named.door.put(&host.path("meanwhile"), b"x").expect(200);
-        let statuses = at_once.join().expect("no panic");
+        let meanwhile = named.door.put(&host.path("meanwhile"), b"x").status;
+        let mut statuses = at_once.join().expect("no panic");
+        statuses.push(meanwhile);
         assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+        let refused = statuses.iter().filter(|status| **status == 503).count();
+        assert!(refused <= usize::from(AT_ONCE), "no more than there were connections: {statuses:?}");
         println!("after {:?}: {statuses:?} on connections to an address that is silent", began.elapsed());
     });
     assert_eq!(named.put_at_once(&host, 2), ALL_TAKEN);
