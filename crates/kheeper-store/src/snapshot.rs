@@ -6,6 +6,7 @@
 //!
 //! A snapshot is a data directory. It is in quarantine (see `index/sqlite/snapshot.rs`) wherever it is served.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ const INDEX_COPY: (&str, &str) = ("snapshot-", ".db");
 const NEW_INDEX: &str = "index.new";
 /// There while a snapshot is being written: blobs may be torn.
 const INCOMPLETE: &str = "snapshot.incomplete";
+/// The blobs that were damaged in the store when they were copied, a name a line: the next snapshot looks at them again.
+const DAMAGED: &str = "snapshot.damaged";
 /// What the index names is there for a day; copying the index took some of it.
 const TIME_MAX: Duration = Duration::from_secs(CONDEMNED_SECS_MIN - 3600);
 /// Damaged objects that are named; more are only counted.
@@ -155,6 +158,7 @@ pub fn write_snapshot(
         from: Directories::new(Arc::new(RealDisk), data_dir.join("blobs")),
         to: Directories::new(Arc::new(RealDisk), to.join("blobs")),
         trusted,
+        distrusted: read_damaged(to)?,
         report: SnapshotReport { taken_at: mark.quarantined_since, index_bytes, ..SnapshotReport::default() },
         damage: Vec::new(),
         progress,
@@ -164,7 +168,9 @@ pub fn write_snapshot(
         return Err(SnapshotError::TooSlow);
     }
     let Copying { mut report, damage, .. } = copying;
+    write_damaged(to, &damage)?;
     copy_tls(data_dir, to)?;
+    let damage: Vec<Damage> = damage.into_iter().map(|(_, damage)| damage).collect();
     let damaged = name_owners(&damage, index.owners(&damaged_contents(&damage))?);
     report.damaged_count = damaged.len() as u64;
     report.damaged = damaged.into_iter().take(DAMAGED_MAX).collect();
@@ -216,8 +222,10 @@ struct Copying<P> {
     to: Directories,
     /// Whether a blob that is there already is whole.
     trusted: bool,
+    /// But for these.
+    distrusted: BTreeSet<String>,
     report: SnapshotReport,
-    damage: Vec<Damage>,
+    damage: Vec<(BlobName, Damage)>,
     progress: P,
 }
 
@@ -239,7 +247,9 @@ impl<P: FnMut(SnapshotProgress)> Copying<P> {
             }
             match local::verify_file(&RealDisk, &to, name, bytes) {
                 Ok(()) => {}
-                Err(StoreError::Damaged { what, .. }) => self.damage.push(Damage::of_blob(name, what.to_owned())),
+                Err(StoreError::Damaged { what, .. }) => {
+                    self.damage.push((name, Damage::of_blob(name, what.to_owned())));
+                }
                 Err(error) => return Err(OpenError::Index(error.to_string())),
             }
         }
@@ -250,11 +260,28 @@ impl<P: FnMut(SnapshotProgress)> Copying<P> {
 
     fn has(&self, path: &Path, name: BlobName, bytes: u64) -> bool {
         match RealDisk.file_bytes(path) {
-            Ok(found) if self.trusted => found == format::file_bytes(bytes),
+            Ok(found) if self.trusted && !self.distrusted.contains(&name.to_string()) => {
+                found == format::file_bytes(bytes)
+            }
             Ok(_) => local::verify_file(&RealDisk, path, name, bytes).is_ok(),
             Err(_) => false,
         }
     }
+}
+
+fn read_damaged(to: &Path) -> Result<BTreeSet<String>, OpenError> {
+    let path = to.join(DAMAGED);
+    match fs::read_to_string(&path) {
+        Ok(names) => Ok(names.lines().map(str::to_owned).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+        Err(error) => Err(io_error(&path)(error)),
+    }
+}
+
+fn write_damaged(to: &Path, damage: &[(BlobName, Damage)]) -> Result<(), OpenError> {
+    let path = to.join(DAMAGED);
+    let names: String = damage.iter().map(|(name, _)| format!("{name}\n")).collect();
+    fs::write(&path, names).map_err(io_error(&path))
 }
 
 /// The certificates of `--tls-self-signed`: the hosts know the store by them.

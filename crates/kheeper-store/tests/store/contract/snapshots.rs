@@ -237,6 +237,7 @@ async fn what_is_damaged_in_the_store_is_named_and_the_rest_is_copied() {
     let report = snapshot(&fixture, directory.path()).await.unwrap();
     let named: Vec<_> = report.damaged.iter().map(|damaged| damaged.key.to_string()).collect();
     assert_eq!((named, report.damaged_count), (vec!["web-01/2".to_owned(), "web-01/4".to_owned()], 2));
+    assert_eq!(snapshot(&fixture, directory.path()).await.unwrap().damaged_count, 2, "it is not forgotten by the next");
     let copy = open(&fixture, directory).await;
     copy.store.end_quarantine(Vec::new()).await.unwrap();
     assert!(same_host(&host, &copy).read("web-01/5").await.unwrap() == payload(10_005));
