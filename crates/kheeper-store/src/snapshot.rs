@@ -76,7 +76,7 @@ pub struct SnapshotProgress {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
-    /// The directory holds something that is no snapshot, and is left as it is.
+    /// The directory holds something that is no snapshot, and is left as it is, but for a file `lock` in it.
     #[error("{0} is not empty, and holds no snapshot: name another directory")]
     NotASnapshot(PathBuf),
     /// The directory holds a store that is, or was, in use.
@@ -241,16 +241,21 @@ impl<P: FnMut(SnapshotProgress)> Copying<P> {
                     self.report.copied_blobs += 1;
                     self.report.copied_bytes += copied;
                 }
-                // Lost by the store: that is damage, which is found below.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !from.exists() => {}
-                Err(error) => return Err(OpenError::Io { path: to, source: error }),
+                // What the store itself cannot read is damage, and no reason to leave out the rest.
+                Err(error) => match local::verify_file(&RealDisk, &from, name, bytes) {
+                    Ok(()) => return Err(OpenError::Io { path: to, source: error }),
+                    Err(problem) => {
+                        self.damage.push((name, Damage::of_blob(name, words(problem))));
+                        return Ok(());
+                    }
+                },
             }
             match local::verify_file(&RealDisk, &to, name, bytes) {
                 Ok(()) => {}
-                Err(StoreError::Damaged { what, .. }) => {
-                    self.damage.push((name, Damage::of_blob(name, what.to_owned())));
+                Err(problem @ StoreError::Damaged { .. }) => {
+                    self.damage.push((name, Damage::of_blob(name, words(problem))));
                 }
-                Err(error) => return Err(OpenError::Index(error.to_string())),
+                Err(error) => return Err(OpenError::Io { path: to, source: io::Error::other(error.to_string()) }),
             }
         }
         self.report.blob_bytes += format::file_bytes(bytes);
@@ -266,6 +271,14 @@ impl<P: FnMut(SnapshotProgress)> Copying<P> {
             Ok(_) => local::verify_file(&RealDisk, path, name, bytes).is_ok(),
             Err(_) => false,
         }
+    }
+}
+
+/// What is wrong with a blob, in words.
+fn words(problem: StoreError) -> String {
+    match problem {
+        StoreError::Damaged { what, .. } => what.to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -227,17 +227,22 @@ async fn what_is_damaged_in_the_store_is_named_and_the_rest_is_copied() {
         host.put(&format!("web-01/{n}"), &payload(10_000 + n)).await.unwrap();
     }
     let found = blobs(fixture.directory.path());
-    let with_length =
-        |bytes: u64| found.iter().find(|path| fs::metadata(path).unwrap().len() == 64 + bytes + 8).unwrap();
+    let with_length = |bytes: u64| {
+        found.iter().find(|path| fs::metadata(path).is_ok_and(|found| found.len() == 64 + bytes + 8)).unwrap()
+    };
     let mut flipped = fs::read(with_length(10_002)).unwrap();
     flipped[700] ^= 1;
     fs::write(with_length(10_002), flipped).unwrap();
     fs::remove_file(with_length(10_004)).unwrap();
+    // One that cannot be read at all.
+    let unreadable = with_length(10_001);
+    fs::remove_file(unreadable).unwrap();
+    fs::create_dir(unreadable).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let report = snapshot(&fixture, directory.path()).await.unwrap();
     let named: Vec<_> = report.damaged.iter().map(|damaged| damaged.key.to_string()).collect();
-    assert_eq!((named, report.damaged_count), (vec!["web-01/2".to_owned(), "web-01/4".to_owned()], 2));
-    assert_eq!(snapshot(&fixture, directory.path()).await.unwrap().damaged_count, 2, "it is not forgotten by the next");
+    assert_eq!((named, report.damaged_count), (["1", "2", "4"].map(|n| format!("web-01/{n}")).to_vec(), 3));
+    assert_eq!(snapshot(&fixture, directory.path()).await.unwrap().damaged_count, 3, "it is not forgotten by the next");
     let copy = open(&fixture, directory).await;
     copy.store.end_quarantine(Vec::new()).await.unwrap();
     assert!(same_host(&host, &copy).read("web-01/5").await.unwrap() == payload(10_005));
