@@ -117,7 +117,9 @@ impl Scene {
             let _stop = OnDrop(|| stop.store(true, Ordering::Relaxed));
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    self.door.put(&self.host.path("meanwhile"), &[1; 20_000]).expect(200);
+                    // A key of its own each time: one key has a bound on its versions in an hour, and a quick machine meets it.
+                    let path = self.host.path(&format!("meanwhile/{}", written.load(Ordering::Relaxed)));
+                    self.door.put(&path, &[1; 20_000]).expect(200);
                     written.fetch_add(1, Ordering::Relaxed);
                 }
             });
