@@ -63,7 +63,7 @@ pub enum ContextError {
     NoConfigDir,
     /// There is no identity in the context.
     #[error(
-        "no identity in {}: enrol this machine with `kheeper hosts join TOKEN`, or log in with `kheeper auth login`",
+        "no identity in {}: enrol this machine with `kheeper hosts join -`, which reads its join token, or log in with `kheeper auth login`",
         dir.display()
     )]
     NoIdentity {

@@ -71,8 +71,6 @@ codes! {
     InternalError = INTERNAL_SERVER_ERROR, "We encountered an internal error. Please try again.";
     /// A value that cannot be.
     InvalidArgument = BAD_REQUEST, "Invalid argument.";
-    /// A name that no bucket can have.
-    InvalidBucketName = BAD_REQUEST, "The specified bucket is not valid.";
     /// A Content-MD5 that is not one.
     InvalidDigest = BAD_REQUEST, "The Content-MD5 you specified is not valid.";
     /// A part that was never uploaded, or has another ETag.

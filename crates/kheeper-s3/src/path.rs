@@ -29,7 +29,7 @@ pub enum Target {
 
 /// Parses the path of a request as it stood on the wire.
 ///
-/// `InvalidURI` when it cannot be decoded, `InvalidBucketName` when no bucket can have the name, `KeyTooLongError` for
+/// `InvalidURI` when it cannot be decoded, `AccessDenied` when no bucket can have the name, `KeyTooLongError` for
 /// keys of more than 1024 bytes.
 pub fn parse_path(raw_path: &str) -> Result<Target, S3Error> {
     let Some(path) = raw_path.strip_prefix('/') else {
@@ -68,11 +68,11 @@ fn escapes_are_whole(raw: &[u8]) -> bool {
         .all(|(at, _)| matches!(raw.get(at + 1..at + 3), Some(digits) if digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
-/// Parses a bucket's name, already decoded.
+/// Parses a bucket's name, already decoded. One that nothing can be called is answered like one that is somebody else's.
 pub(crate) fn parse_bucket(name: &str) -> Result<OrgName, S3Error> {
     name.parse().map_err(|why| {
-        S3Error::new(S3ErrorCode::InvalidBucketName)
-            .with_message(format!("The specified bucket is not valid: {why}."))
+        S3Error::new(S3ErrorCode::AccessDenied)
+            .with_message(format!("Access Denied: no bucket can have this name: {why}."))
             .with_field("BucketName", name)
     })
 }
@@ -148,9 +148,9 @@ mod tests {
     }
 
     #[test]
-    fn what_no_bucket_can_be_named_is_refused() {
+    fn what_no_bucket_can_be_named_is_nobodys() {
         for raw in ["/-/api", "//a", "/my_org/a", "/MyOrg", "/my%2Forg/a", "/ab/x"] {
-            assert_eq!(code_of(raw), S3ErrorCode::InvalidBucketName, "{raw}");
+            assert_eq!(code_of(raw), S3ErrorCode::AccessDenied, "{raw}");
         }
     }
 

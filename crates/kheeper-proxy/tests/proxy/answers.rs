@@ -86,7 +86,7 @@ async fn what_s3_does_not_have_is_refused_here() {
         ("PUT", "/myorg/web-01/a", &[("x-amz-object-lock-mode", "GOVERNANCE")], 501, "NotImplemented"),
         ("PATCH", "/myorg/web-01/a", &[], 405, "MethodNotAllowed"),
         ("GET", "/myorg/web-01/%zz", &[], 400, "InvalidURI"),
-        ("GET", "/no_bucket/a", &[], 400, "InvalidBucketName"),
+        ("GET", "/no_bucket/a", &[], 403, "AccessDenied"),
     ] {
         let answer = send(proxy.address, method, target, headers, "").await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code), "{method} {target}");

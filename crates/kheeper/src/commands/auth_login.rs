@@ -1,5 +1,6 @@
 //! `kheeper auth login USER_ID --origin URL`: a key for a person, proven to the operator by a registration token.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -48,6 +49,12 @@ struct RegistrationRecord<'a> {
 /// Makes the key, prints the registration token, and waits until the operator has registered it.
 pub(crate) async fn run(args: AuthLoginArgs, global: &GlobalArgs) -> anyhow::Result<ExitCode> {
     let context = new_context(global)?;
+    if let Some(name) = logged_in_already(&context, &args, global).await? {
+        // The command may have been cut off just before its last step.
+        context.forget_pending(args.user_id.as_str())?;
+        output::say(format_args!("logged in to {} as {name} already, in context {}", args.origin, context.name()));
+        return Ok(ExitCode::Success);
+    }
     context.check_free(if args.replace { Replace::Yes } else { Replace::No })?;
     // The same user gets the same key again: what was registered after we gave up waiting is not lost.
     let pending = context.pending_key(args.user_id.as_str())?;
@@ -84,6 +91,28 @@ pub(crate) async fn run(args: AuthLoginArgs, global: &GlobalArgs) -> anyhow::Res
 pub(super) fn new_context(global: &GlobalArgs) -> anyhow::Result<Context> {
     let dir = ConfigDir::for_writing(&Environment::of_process())?;
     Ok(dir.context(global.context.clone().unwrap_or_default()))
+}
+
+/// The user's name, where the context holds this user's identity at this origin and the server agrees.
+async fn logged_in_already(
+    context: &Context,
+    args: &AuthLoginArgs,
+    global: &GlobalArgs,
+) -> anyhow::Result<Option<String>> {
+    let wanted = IdentitySubject::User { user_id: args.user_id.clone() };
+    match context.identity_and_key() {
+        Ok((identity, key))
+            if !args.replace
+                && identity.subject == wanted
+                && identity.origin == args.origin
+                && (args.pin.is_none() || args.pin == identity.pin)
+                && !identity.is_of_another_machine(MachineId::of_this_machine().as_ref()) =>
+        {
+            let client = ControlClient::with_identity(&identity, Arc::new(key), global)?;
+            Ok(registered(&client, &args.user_id).await?)
+        }
+        _ => Ok(None),
+    }
 }
 
 async fn wait(client: &ControlClient, user: &UserId) -> anyhow::Result<String> {

@@ -1,5 +1,6 @@
 //! Starting the server: what it refuses before it binds, what it announces, and its own certificate.
 
+use std::fs;
 use std::process::Command;
 
 use kheeper_e2e::wait::secs;
@@ -82,4 +83,34 @@ fn a_self_signed_server_is_pinned_by_its_join_tokens() {
     let proxy = Proxy::start(&host, &[]);
     proxy.door().put("/tlsorg/web-01/a", &[7; 200_000]).expect(200);
     assert_eq!(proxy.door().get("/tlsorg/web-01/a").expect(200).body, [7; 200_000]);
+}
+
+#[test]
+fn logging_in_is_safe_to_repeat() {
+    let world = World::start();
+    let id = world.create_user("erin");
+    let erin = world.cli("erin");
+    let login = ["auth", "login", &id, "--origin", &world.server.origin()];
+    let (mut running, token) = erin.begin_login(&id, &world.server.origin(), &[]);
+    world.server.operator(&["keys", "register", &token, "--yes"]).ok();
+    assert!(running.wait(secs(30)).success(), "{}", running.log());
+    let key = erin.context_dir().join("ed25519_private.pem");
+    let made = fs::read(&key).expect("the key is there");
+
+    assert!(erin.run(&login).ok().stderr.contains("already"));
+    // Cut off just before its last step, which forgets the key's other name.
+    let pending = erin.context_dir().join(format!("pending-{id}.pem"));
+    fs::copy(&key, &pending).expect("our own directory");
+    assert!(erin.run(&login).ok().stderr.contains("already"));
+    assert!(!pending.exists());
+    assert_eq!(fs::read(&key).expect("the key is there"), made, "the same key all along");
+
+    // Somebody else's login does not take the place of an identity, and neither does one that the server no longer knows.
+    let other = world.create_user("frank");
+    let refused = erin.run(&["auth", "login", &other, "--origin", &world.server.origin()]).failed();
+    assert!(refused.stderr.contains("--replace"), "{refused}");
+    let key_id = text(&erin.json(&["status"])["identity"]["key_id"]);
+    world.server.operator(&["keys", "revoke", &key_id]).ok();
+    let refused = erin.run(&login).failed();
+    assert!(refused.stderr.contains("--replace"), "{refused}");
 }
