@@ -139,19 +139,37 @@ pub(crate) fn raw_disk(rates: &[DiskRates]) {
 
 /// What verifying costs.
 pub(crate) fn verification(costs: &[verify::Cost]) {
-    let mut table = table(&["GET", "verified, MiB/s", "not verified, MiB/s", "verified/not"]);
+    let mut table = table(&[
+        "GET",
+        "verified, MiB/s",
+        "not verified, MiB/s",
+        "verified/not",
+        "server's CPU s/GiB",
+        "not verified, CPU s/GiB",
+    ]);
     for cost in costs {
-        let shown = |figures: &[f64], decimals| Spread::shown(Spread::of(figures.iter().copied()), decimals);
-        let ratios: Vec<f64> =
-            cost.verified.iter().zip(&cost.unverified).map(|(with, without)| with / without).collect();
+        let rates = |turns: &[verify::Turn]| turns.iter().map(|turn| turn.mib / turn.wall).collect::<Vec<_>>();
+        let (with, without) = (rates(&cost.verified), rates(&cost.unverified));
+        let ratios = with.iter().zip(&without).map(|(with, without)| with / without);
+        let shown = |figures: &[f64]| Spread::shown(Spread::of(figures.iter().copied()), 0);
+        let cpu = |turns: &[verify::Turn]| {
+            let (secs, mib) = turns.iter().fold((0.0, 0.0), |(secs, mib), turn| (secs + turn.cpu, mib + turn.mib));
+            format!("{:.3}", secs / mib * 1024.0)
+        };
         table.add_row(vec![
             cost.case.to_string(),
-            shown(&cost.verified, 0),
-            shown(&cost.unverified, 0),
-            shown(&ratios, 3),
+            shown(&with),
+            shown(&without),
+            Spread::shown(Spread::of(ratios), 3),
+            cpu(&cost.verified),
+            cpu(&cost.unverified),
         ]);
     }
-    print("GET with and without verifying each chunk, asked directly: median (min-max) of the rounds", &table);
+    print(
+        "GET with and without verifying each chunk, asked directly: median (min-max) of the turns; the processor's time is \
+         that of all turns together",
+        &table,
+    );
 }
 
 /// How much of the machine somebody else used meanwhile.

@@ -1,4 +1,5 @@
-//! What it costs that every chunk is verified before it is sent: the same program with and without, taking turns.
+//! What it costs that every chunk is verified before it is sent: two servers of the same program, one of which leaves it
+//! out, taking short turns.
 //!
 //! The program must be one with failpoints (see `bench/run verify`); a shipped one has no way to leave it out.
 
@@ -13,6 +14,7 @@ use tokio::runtime::Runtime;
 use crate::case::{Case, MIB};
 use crate::client::{Client, Credential, Target};
 use crate::load::{self, Budget};
+use crate::process_stat;
 
 /// What the server is told to leave out.
 const LEFT_OUT: [(&str, &str); 1] = [("KHEEPER_FAILPOINTS", "blob.verify=skip")];
@@ -25,57 +27,93 @@ const READS: [Case; 4] = [
 ];
 /// Bytes of each case's objects together, so that they stay in the page cache.
 const STORED_BYTES: u64 = 512 * MIB;
+/// Turns that each server takes in each round: many short ones, so that what else the machine does falls on both alike.
+const TURNS: usize = 10;
 
-/// MiB a second of one case, a figure a round.
+/// What one case took, a figure a turn.
 #[derive(Debug)]
 pub(crate) struct Cost {
     /// What was read.
     pub(crate) case: Case,
     /// As it is shipped.
-    pub(crate) verified: Vec<f64>,
+    pub(crate) verified: Vec<Turn>,
     /// Without verifying.
-    pub(crate) unverified: Vec<f64>,
+    pub(crate) unverified: Vec<Turn>,
 }
 
-/// Measures on a server of its own.
-pub(crate) fn measure(runtime: &Runtime, rounds: usize, budget: Duration) -> anyhow::Result<Vec<Cost>> {
-    let mut world = World::start();
-    let host = world.host("web-01");
-    let target = |world: &World| Target {
-        address: world.server.address(),
-        prefix: host.path(""),
-        credential: Credential::Bearer(host.cli.token()),
-    };
-    let mut stored = Vec::new();
-    for case in READS {
-        let each = (STORED_BYTES / case.bytes) as usize / case.parallel;
-        let name = format!("{}x{}", case.bytes, case.parallel);
-        stored.push(runtime.block_on(load::put(&target(&world), case, &name, Budget::Each(each.max(1))))?.keys);
-    }
-    let probe = "probe/0";
-    runtime.block_on(put(&target(&world), probe))?;
-    damage(&world.server.data.join("blobs"))?;
+/// What one server did in one turn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turn {
+    /// MiB given out.
+    pub(crate) mib: f64,
+    /// Seconds that passed.
+    pub(crate) wall: f64,
+    /// Seconds of the server's processor time.
+    pub(crate) cpu: f64,
+}
 
-    let new = |case| Cost { case, verified: Vec::new(), unverified: Vec::new() };
-    let mut costs: Vec<Cost> = READS.into_iter().map(new).collect();
-    for round in 0..rounds {
-        for verifies in if round % 2 == 0 { [true, false] } else { [false, true] } {
-            eprintln!(
-                "verify: round {} of {rounds}, {}",
-                round + 1,
-                if verifies { "verified" } else { "not verified" }
-            );
-            world.server.set_environment(if verifies { &[] } else { &LEFT_OUT });
+/// A server with the objects of every case.
+struct Side {
+    world: World,
+    target: Target,
+    /// The keys of each of [`READS`].
+    stored: Vec<Vec<String>>,
+}
+
+impl Side {
+    fn start(runtime: &Runtime, verifies: bool) -> anyhow::Result<Self> {
+        let mut world = World::start();
+        let host = world.host("web-01");
+        if !verifies {
+            world.server.set_environment(&LEFT_OUT);
             world.server.terminate();
             world.server.restart();
-            let target = target(&world);
-            let sent = runtime.block_on(get(&target, probe)).is_ok();
-            ensure!(sent != verifies, "the program verifies whatever it is told: build it with bench/run verify");
-            for (cost, keys) in costs.iter_mut().zip(&stored) {
-                let done = runtime.block_on(load::get(&target, cost.case, keys.clone(), Budget::Time(budget)))?;
-                let moved = done.latencies.len() as f64 * cost.case.bytes as f64 / MIB as f64;
-                let figures = if verifies { &mut cost.verified } else { &mut cost.unverified };
-                figures.push(moved / done.wall.as_secs_f64());
+        }
+        let target = Target {
+            address: world.server.address(),
+            prefix: host.path(""),
+            credential: Credential::Bearer(host.cli.token()),
+        };
+        let mut stored = Vec::new();
+        for case in READS {
+            let each = (STORED_BYTES / case.bytes) as usize / case.parallel;
+            let name = format!("{}x{}", case.bytes, case.parallel);
+            stored.push(runtime.block_on(load::put(&target, case, &name, Budget::Each(each.max(1))))?.keys);
+        }
+        let probe = "probe/0";
+        runtime.block_on(put(&target, probe))?;
+        damage(&world.server.data.join("blobs"))?;
+        let sent = runtime.block_on(get(&target, probe)).is_ok();
+        ensure!(sent != verifies, "the program verifies whatever it is told: build it with bench/run verify");
+        Ok(Self { world, target, stored })
+    }
+
+    fn take_turn(&mut self, runtime: &Runtime, read: usize, budget: Duration) -> anyhow::Result<Turn> {
+        let (case, keys) = (READS[read], self.stored[read].clone());
+        let pid = self.world.server.running().pid();
+        let before = process_stat::cpu_secs(pid)?;
+        let done = runtime.block_on(load::get(&self.target, case, keys, Budget::Time(budget)))?;
+        let cpu = process_stat::cpu_secs(pid)? - before;
+        let mib = done.latencies.len() as f64 * case.bytes as f64 / MIB as f64;
+        Ok(Turn { mib, wall: done.wall.as_secs_f64(), cpu })
+    }
+}
+
+/// Measures on two servers of its own, one of which leaves it out.
+pub(crate) fn measure(runtime: &Runtime, rounds: usize, budget: Duration) -> anyhow::Result<Vec<Cost>> {
+    let mut sides = [Side::start(runtime, true)?, Side::start(runtime, false)?];
+    let new = |case| Cost { case, verified: Vec::new(), unverified: Vec::new() };
+    let mut costs: Vec<Cost> = READS.into_iter().map(new).collect();
+    let turn_budget = budget / TURNS as u32;
+    for round in 0..rounds {
+        eprintln!("verify: round {} of {rounds}", round + 1);
+        for (read, cost) in costs.iter_mut().enumerate() {
+            for turn in 0..TURNS {
+                // Who goes first changes every time.
+                for verifies in if turn % 2 == 0 { [true, false] } else { [false, true] } {
+                    let took = sides[usize::from(!verifies)].take_turn(runtime, read, turn_budget)?;
+                    if verifies { &mut cost.verified } else { &mut cost.unverified }.push(took);
+                }
             }
         }
     }
