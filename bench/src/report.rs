@@ -157,7 +157,7 @@ pub(crate) fn verification(costs: &[verify::Cost]) {
             format!("{:.3}", secs / mib * 1024.0)
         };
         table.add_row(vec![
-            cost.case.to_string(),
+            cost.name.clone(),
             shown(&with),
             shown(&without),
             Spread::shown(Spread::of(ratios), 3),
@@ -166,7 +166,7 @@ pub(crate) fn verification(costs: &[verify::Cost]) {
         ]);
     }
     print(
-        "GET with and without verifying each chunk, asked directly: median (min-max) of the turns; the processor's time is \
+        "GET with and without verifying each chunk: median (min-max) of the turns; the processor's time is \
          that of all turns together",
         &table,
     );

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use kheeper_e2e::World;
+use kheeper_e2e::{Proxy, World};
 use tokio::runtime::Runtime;
 
 use crate::case::{Case, MIB};
 use crate::client::{Client, Credential, Target};
 use crate::load::{self, Budget};
+use crate::peer::PEER_KEY;
 use crate::process_stat;
 
 /// What the server is told to leave out.
@@ -30,11 +31,22 @@ const STORED_BYTES: u64 = 512 * MIB;
 /// Turns that each server takes in each round: many short ones, so that what else the machine does falls on both alike.
 const TURNS: usize = 10;
 
+/// Who is asked.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// The server, as nobody but its proxies does.
+    Direct,
+    /// The proxy, as clients do.
+    Proxy,
+}
+
+const WAYS: [Way; 2] = [Way::Direct, Way::Proxy];
+
 /// What one case took, a figure a turn.
 #[derive(Debug)]
 pub(crate) struct Cost {
-    /// What was read.
-    pub(crate) case: Case,
+    /// What was read, and whom it was asked of.
+    pub(crate) name: String,
     /// As it is shipped.
     pub(crate) verified: Vec<Turn>,
     /// Without verifying.
@@ -55,7 +67,9 @@ pub(crate) struct Turn {
 /// A server with the objects of every case.
 struct Side {
     world: World,
-    target: Target,
+    _proxy: Proxy,
+    /// One for each of [`WAYS`].
+    targets: [Target; 2],
     /// The keys of each of [`READS`].
     stored: Vec<Vec<String>>,
 }
@@ -69,30 +83,33 @@ impl Side {
             world.server.terminate();
             world.server.restart();
         }
-        let target = Target {
+        let proxy = Proxy::start(&host.cli, &[]);
+        let direct = Target {
             address: world.server.address(),
             prefix: host.path(""),
             credential: Credential::Bearer(host.cli.token()),
         };
+        let credential = Credential::Signature(PEER_KEY);
+        let through = Target { address: proxy.address(), prefix: host.path(""), credential };
         let mut stored = Vec::new();
         for case in READS {
             let each = (STORED_BYTES / case.bytes) as usize / case.parallel;
             let name = format!("{}x{}", case.bytes, case.parallel);
-            stored.push(runtime.block_on(load::put(&target, case, &name, Budget::Each(each.max(1))))?.keys);
+            stored.push(runtime.block_on(load::put(&direct, case, &name, Budget::Each(each.max(1))))?.keys);
         }
         let probe = "probe/0";
-        runtime.block_on(put(&target, probe))?;
+        runtime.block_on(put(&direct, probe))?;
         damage(&world.server.data.join("blobs"))?;
-        let sent = runtime.block_on(get(&target, probe)).is_ok();
+        let sent = runtime.block_on(get(&direct, probe)).is_ok();
         ensure!(sent != verifies, "the program verifies whatever it is told: build it with bench/run verify");
-        Ok(Self { world, target, stored })
+        Ok(Self { world, _proxy: proxy, targets: [direct, through], stored })
     }
 
-    fn take_turn(&mut self, runtime: &Runtime, read: usize, budget: Duration) -> anyhow::Result<Turn> {
+    fn take_turn(&mut self, runtime: &Runtime, way: Way, read: usize, budget: Duration) -> anyhow::Result<Turn> {
         let (case, keys) = (READS[read], self.stored[read].clone());
         let pid = self.world.server.running().pid();
         let before = process_stat::cpu_secs(pid)?;
-        let done = runtime.block_on(load::get(&self.target, case, keys, Budget::Time(budget)))?;
+        let done = runtime.block_on(load::get(&self.targets[way as usize], case, keys, Budget::Time(budget)))?;
         let cpu = process_stat::cpu_secs(pid)? - before;
         let mib = done.latencies.len() as f64 * case.bytes as f64 / MIB as f64;
         Ok(Turn { mib, wall: done.wall.as_secs_f64(), cpu })
@@ -102,19 +119,24 @@ impl Side {
 /// Measures on two servers of its own, one of which leaves it out.
 pub(crate) fn measure(runtime: &Runtime, rounds: usize, budget: Duration) -> anyhow::Result<Vec<Cost>> {
     let mut sides = [Side::start(runtime, true)?, Side::start(runtime, false)?];
-    let new = |case| Cost { case, verified: Vec::new(), unverified: Vec::new() };
-    let mut costs: Vec<Cost> = READS.into_iter().map(new).collect();
     let turn_budget = budget / TURNS as u32;
-    for round in 0..rounds {
-        eprintln!("verify: round {} of {rounds}", round + 1);
-        for (read, cost) in costs.iter_mut().enumerate() {
-            for turn in 0..TURNS {
+    let mut costs = Vec::new();
+    for way in WAYS {
+        for (read, case) in READS.into_iter().enumerate() {
+            let name = match way {
+                Way::Direct => format!("{case}, direct"),
+                Way::Proxy => format!("{case}, proxy"),
+            };
+            eprintln!("verify: {name}");
+            let mut cost = Cost { name, verified: Vec::new(), unverified: Vec::new() };
+            for turn in 0..rounds * TURNS {
                 // Who goes first changes every time.
                 for verifies in if turn % 2 == 0 { [true, false] } else { [false, true] } {
-                    let took = sides[usize::from(!verifies)].take_turn(runtime, read, turn_budget)?;
+                    let took = sides[usize::from(!verifies)].take_turn(runtime, way, read, turn_budget)?;
                     if verifies { &mut cost.verified } else { &mut cost.unverified }.push(took);
                 }
             }
+            costs.push(cost);
         }
     }
     Ok(costs)
