@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use kheeper_model::{Namespace, OrgName, UserId};
 use kheeper_store::CallerSubject;
+use serde::Deserialize;
 
 use super::problem::ProblemResponse;
 use crate::app::App;
@@ -38,6 +39,14 @@ impl CallSeen {
 pub(crate) struct Caller {
     pub(crate) identity: Identity,
     _place: Place,
+}
+
+/// What a listing may be asked of: one org, or everything.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SightQuery {
+    /// The org.
+    pub(crate) org: Option<OrgName>,
 }
 
 /// What a listing is of.

@@ -8,9 +8,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use kheeper_model::api::{GrantCreate, GrantRecord};
 use kheeper_model::{GrantId, Namespace, OrgName};
-use serde::Deserialize;
 
-use super::caller::{Caller, Sight};
+use super::caller::{Caller, Sight, SightQuery};
 use super::problem::ProblemResponse;
 use crate::app::App;
 
@@ -27,19 +26,13 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(grant)))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListQuery {
-    org: Option<OrgName>,
-}
-
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    query: Result<Query<SightQuery>, QueryRejection>,
 ) -> Result<Json<Vec<GrantRecord>>, ProblemResponse> {
-    let Query(query) = query?;
-    let orgs = match caller.sight(query.org, "a host sees the grants that concern it only")? {
+    let Query(SightQuery { org }) = query?;
+    let orgs = match caller.sight(org, "a host sees the grants that concern it only")? {
         Sight::Own(own) => return Ok(Json(of_host(&app, own).await?)),
         Sight::Orgs(orgs) => orgs,
     };

@@ -13,7 +13,7 @@ use kheeper_model::{HostName, Namespace, OrgName, Timestamp, limits};
 use kheeper_store::{DeleteHost, HostCredential, NewJoinToken, NewKey, StoreError};
 use serde::Deserialize;
 
-use super::caller::{Caller, Sight};
+use super::caller::{Caller, Sight, SightQuery};
 use super::join::parse_public_key;
 use super::problem::ProblemResponse;
 use crate::app::App;
@@ -61,19 +61,13 @@ fn invitation(host: HostRecord, token: Option<ShownJoinToken>) -> HostInvitation
     HostInvitation { host, join_token: token.map(|token| token.text), join_token_expires_at }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ListQuery {
-    org: Option<OrgName>,
-}
-
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    query: Result<Query<SightQuery>, QueryRejection>,
 ) -> Result<Json<Vec<HostRecord>>, ProblemResponse> {
-    let Query(query) = query?;
-    let orgs = match caller.sight(query.org, "a host sees itself only")? {
+    let Query(SightQuery { org }) = query?;
+    let orgs = match caller.sight(org, "a host sees itself only")? {
         Sight::Own(own) => return Ok(Json(vec![find(&app, own).await?])),
         Sight::Orgs(orgs) => orgs,
     };

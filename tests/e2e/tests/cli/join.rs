@@ -40,21 +40,11 @@ fn refused(cli: &Cli, token: &str, code: i32, words: &[&str]) -> Done {
     done
 }
 
-/// A change of the index that no command makes, while the server is down.
-fn in_the_index(world: &mut World, sql: &str) {
-    world.server.terminate();
-    let mut python = Command::new("python3");
-    python.args(["-c", "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()"]);
-    python.arg(world.server.data.join("index.db")).arg(sql);
-    command::run(python, secs(20)).ok();
-    world.server.restart();
-}
-
 #[test]
 fn an_expired_token_says_so_and_how_to_get_another() {
     let mut world = World::start();
     let token = world.invite("web-01");
-    in_the_index(&mut world, "UPDATE join_token SET expires_at = 1");
+    world.change_index("UPDATE join_token SET expires_at = 1");
     let cli = world.cli("web-01");
     refused(&cli, &token, 77, &["expired", "hosts rejoin"]);
     let again = text(&world.alice.json(&["hosts", "rejoin", "myorg/web-01"])["join_token"]);
@@ -70,7 +60,7 @@ fn a_used_token_says_that_somebody_else_may_have_used_it() {
     world.cli("first").ok(&["hosts", "join", &token]);
     refused(&world.cli("second"), &token, 5, &["another key has joined", "revoke"]);
     // Used is what it stays, also when its time is over.
-    in_the_index(&mut world, "UPDATE join_token SET expires_at = 1");
+    world.change_index("UPDATE join_token SET expires_at = 1");
     refused(&world.cli("second"), &token, 5, &["another key has joined", "revoke"]);
 }
 
@@ -200,7 +190,7 @@ fn joining_again_with_the_same_token_says_that_it_was_done_and_changes_nothing()
     assert_eq!(cli.json(&["hosts", "join", &token]), first);
     // There is nothing to replace either.
     joins_again(&cli, &["hosts", "join", &token, "--replace"]);
-    in_the_index(&mut world, "UPDATE join_token SET expires_at = 1");
+    world.change_index("UPDATE join_token SET expires_at = 1");
     world.server.operator(&["sweep"]).ok();
     joins_again(&cli, &["hosts", "join", &token]);
     // A key that has taken the place of the first one is of the same host.
