@@ -76,7 +76,7 @@ pub struct SnapshotProgress {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
-    /// The directory holds something that is no snapshot, and is left as it is, but for a file `lock` in it.
+    /// The directory holds something that is no snapshot, and is left as it is.
     #[error("{0} is not empty, and holds no snapshot: name another directory")]
     NotASnapshot(PathBuf),
     /// The directory holds a store that is, or was, in use.
@@ -146,8 +146,12 @@ pub fn write_snapshot(
 ) -> Result<SnapshotReport, SnapshotError> {
     let begun = Instant::now();
     make_directory(to)?;
-    let _lock = lock(to)?;
     let mark = CopiedIndex::open(index_copy)?.mark()?;
+    // What is no store at all gets not even a lock from us; an index is opened only once nobody else has it.
+    if !to.join("index.db").exists() {
+        check(to, mark)?;
+    }
+    let _lock = lock(to)?;
     let trusted = begin(to, mark)?;
     make_directory(&to.join("blobs"))?;
 
@@ -182,11 +186,9 @@ pub fn write_snapshot(
     Ok(report)
 }
 
-/// Refuses a directory that holds anything else than a snapshot of the same store, and notes that one is being written.
-/// Whether the blobs that are there are whole.
-fn begin(to: &Path, mark: CopyMark) -> Result<bool, SnapshotError> {
+/// Refuses a directory that holds anything else than a snapshot of the same store.
+fn check(to: &Path, mark: CopyMark) -> Result<(), SnapshotError> {
     let (marker, index) = (to.join(INCOMPLETE), to.join("index.db"));
-    let was_cut_off = marker.exists();
     if index.exists() {
         let found = CopiedIndex::open(&index)?.mark()?;
         if found.quarantined_since.is_none() {
@@ -195,7 +197,7 @@ fn begin(to: &Path, mark: CopyMark) -> Result<bool, SnapshotError> {
         if found.store_id != mark.store_id {
             return Err(SnapshotError::OfAnother(to.to_owned()));
         }
-    } else if was_cut_off {
+    } else if marker.exists() {
         let of = fs::read_to_string(&marker).map_err(io_error(&marker))?;
         if of != marker_text(mark) {
             return Err(SnapshotError::OfAnother(to.to_owned()));
@@ -206,6 +208,14 @@ fn begin(to: &Path, mark: CopyMark) -> Result<bool, SnapshotError> {
     }) {
         return Err(SnapshotError::NotASnapshot(to.join(other)));
     }
+    Ok(())
+}
+
+/// Notes that a snapshot is being written, where that is allowed. Whether the blobs that are there are whole.
+fn begin(to: &Path, mark: CopyMark) -> Result<bool, SnapshotError> {
+    check(to, mark)?;
+    let marker = to.join(INCOMPLETE);
+    let was_cut_off = marker.exists();
     fs::write(&marker, marker_text(mark)).map_err(io_error(&marker))?;
     File::open(&marker).and_then(|file| file.sync_all()).map_err(io_error(&marker))?;
     directory::sync(to).map_err(io_error(to))?;

@@ -207,6 +207,7 @@ async fn nothing_but_a_snapshot_of_the_same_store_is_written_over() {
     fs::write(directory.path().join("letters.txt"), "dear").unwrap();
     let refused = snapshot(&one, directory.path()).await;
     assert!(matches!(refused, Err(SnapshotError::NotASnapshot(_))), "{refused:?}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing of ours is left there");
     fs::remove_file(directory.path().join("letters.txt")).unwrap();
     snapshot(&one, directory.path()).await.unwrap();
     let refused = snapshot(&another, directory.path()).await;
