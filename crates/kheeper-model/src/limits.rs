@@ -81,6 +81,8 @@ pub const INLINE_BYTES_MAX: usize = 4 * 1024;
 pub const REPLAY_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that either program reads and throws away after an early refusal, so that the refusal arrives.
 pub const DISCARD_BYTES_MAX: u64 = 16 * MIB;
+/// Requests that a server has under way at once, unless its operator says otherwise.
+pub const REQUESTS_MAX_DEFAULT: u32 = 512;
 /// Seconds that either program goes on discarding after an early refusal.
 pub const DISCARD_SECS_MAX: u64 = 5;
 /// Seconds an overwritten or deleted version is kept, unless the namespace says otherwise: seven days.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use kheeper_model::limits::REQUESTS_MAX_DEFAULT;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::connections::ConnectionBounds;
@@ -25,7 +26,7 @@ pub(crate) struct BoundArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 512, value_parser = at_least_8())]
     connections_per_caller: u32,
     /// Requests under way at once; the last quarter is for hosts with fewer than 32.
-    #[arg(long, value_name = "COUNT", default_value_t = 512, value_parser = at_least_8())]
+    #[arg(long, value_name = "COUNT", default_value_t = REQUESTS_MAX_DEFAULT, value_parser = at_least_8())]
     requests_max: u32,
     /// Requests of one host or user under way; as many again wait for their turn.
     #[arg(long, value_name = "COUNT", default_value_t = 256, value_parser = at_least_8())]

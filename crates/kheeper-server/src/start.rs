@@ -55,6 +55,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let mut options = StoreOptions::new(config.data_dir.clone());
     options.defaults.quota_bytes = config.quota_default_bytes;
     options.scrub_bytes_per_sec = config.scrub_bytes_per_sec;
+    options.bodies_at_once_max = config.bounds.places.requests as u64;
     let store = match Store::open(options).await {
         Ok(store) => store,
         Err(error @ (OpenError::Locked(_) | OpenError::NewerFormat { .. } | OpenError::NotOurs(_))) => {

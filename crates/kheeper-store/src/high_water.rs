@@ -27,6 +27,11 @@ pub(crate) enum Reached {
 }
 
 impl Reached {
+    /// Whether it says that an index that ends at `end` is the one that was there.
+    pub(crate) fn vouches_for(self, end: Timestamp) -> bool {
+        matches!(self, Self::At(_)) && !self.is_beyond(end)
+    }
+
     /// Whether an index that ends at `end` is not the one that was there. When it cannot be told, it is taken for one.
     pub(crate) fn is_beyond(self, end: Timestamp) -> bool {
         match self {
@@ -69,6 +74,8 @@ mod tests {
         let reached = read(directory.path()).unwrap();
         assert_eq!(reached, Reached::At(Timestamp(5_000)));
         assert!(reached.is_beyond(Timestamp(4_999)) && !reached.is_beyond(Timestamp(5_000)));
+        assert!(reached.vouches_for(Timestamp(5_000)) && !reached.vouches_for(Timestamp(4_999)));
+        assert!(!Reached::Unknown.vouches_for(Timestamp(5_000)) && !Reached::Unreadable.vouches_for(Timestamp(5_000)));
         fs::write(directory.path().join(FILE), "torn").unwrap();
         assert_eq!(read(directory.path()).unwrap(), Reached::Unreadable);
     }

@@ -64,6 +64,7 @@ fn open_directory(options: &StoreOptions) -> Result<Shared, OpenError> {
     let blobs = LocalBlobs::open(Arc::clone(&options.disk), blobs_path.clone(), days).map_err(io_error(&blobs_path))?;
     failpoint::reach("open.blobs").map_err(io_error(root))?;
     let latest = index.committed_high().max(now);
+    let crash_blobs_max = if reached.vouches_for(index.committed_high()) { options.bodies_at_once_max } else { 0 };
     let mut holder = [0; 16];
     options.randomness.fill(&mut holder);
     Ok(Shared {
@@ -80,6 +81,7 @@ fn open_directory(options: &StoreOptions) -> Result<Shared, OpenError> {
         shards: directory::ShardChoice::default(),
         scrubbing: tokio::sync::Mutex::default(),
         sweep_refusal: Mutex::default(),
+        crash_blobs_max,
         scrubbed_bytes: AtomicU64::default(),
         upkeep: Mutex::default(),
         lock: Mutex::new(Some(lock)),

@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kheeper_model::limits::RETENTION_SECS_DEFAULT;
+use kheeper_model::limits::{REQUESTS_MAX_DEFAULT, RETENTION_SECS_DEFAULT};
 use kheeper_model::{Clock, SystemClock};
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
@@ -34,6 +34,8 @@ pub struct StoreOptions {
     pub scrub_bytes_per_sec: Option<NonZeroU64>,
     /// Connections that read the index at the same time.
     pub index_readers: usize,
+    /// Bodies that are written at the same time, at most: a crash leaves as many blobs that no row names.
+    pub bodies_at_once_max: u64,
 }
 
 impl StoreOptions {
@@ -49,6 +51,7 @@ impl StoreOptions {
             background: Background::Run,
             scrub_bytes_per_sec: None,
             index_readers: 4,
+            bodies_at_once_max: REQUESTS_MAX_DEFAULT.into(),
         }
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) scrubbing: tokio::sync::Mutex<()>,
     /// Why sweep removes nothing, if it does not.
     pub(crate) sweep_refusal: Mutex<SweepRefusal>,
+    /// Blobs without a row that one crash before this start may have left.
+    pub(crate) crash_blobs_max: u64,
     /// Bytes that this process has verified.
     pub(crate) scrubbed_bytes: AtomicU64,
     pub(crate) upkeep: Mutex<Vec<JoinHandle<()>>>,

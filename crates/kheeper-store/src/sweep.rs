@@ -4,6 +4,7 @@
 //! names. A commit and sweep must write the same row, so one of the two loses and yields. A day later the blobs go, and
 //! then their rows. A crash anywhere leaves a step to repeat.
 
+use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
 
 use kheeper_model::Timestamp;
@@ -25,8 +26,11 @@ const ROWS_PER_PAGE: usize = 500;
 const LEASE_SECS: u64 = 60;
 /// When more blobs than one for this many objects suddenly have no row, rather the index is wrong than the blobs.
 const ORPHANS_ONE_IN: u64 = 100;
-/// Orphans that are never suspicious, however few objects there are: what a crash leaves behind.
+/// Orphans that are never suspicious, however few objects there are and whenever they were written.
 const ORPHANS_UNSUSPICIOUS: u64 = 64;
+/// Seconds within which what one crash leaves was last written to: a body that brings 4 KiB a second reaches its blob, a hop
+/// of 1 MiB at a time, that often. What an older index does not name was written over all the time since.
+const CRASH_SPREAD_SECS: u64 = 300;
 
 /// What a sweep did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -71,8 +75,8 @@ pub(crate) struct SweepRefusal {
 /// What a search found.
 #[derive(Debug, Default)]
 struct Found {
-    /// Blobs that no row names.
-    orphans: Vec<BlobName>,
+    /// Blobs that no row names, and when they were last written to.
+    orphans: Vec<(BlobName, Timestamp)>,
     /// Days that have no blobs any more.
     empty_days: Vec<u32>,
 }
@@ -256,14 +260,15 @@ impl Store {
             return Ok(Err(reason));
         }
         let found = self.find_orphans(state.now.minus_secs(CONDEMNED_SECS_MIN)).await?;
-        let count = found.orphans.len() as u64;
-        match suspicion(count, state.objects).filter(|_| count > accepted) {
+        let written = found.orphans.iter().map(|(_, modified)| *modified).collect();
+        let suspicion = suspicion(written, state.objects, self.shared.crash_blobs_max);
+        match suspicion.filter(|_| found.orphans.len() as u64 > accepted) {
             Some(reason) => Ok(Err(reason)),
             None => {
                 for day in found.empty_days {
                     self.shared.blobs.forget_day(day).await?;
                 }
-                Ok(Ok(found.orphans))
+                Ok(Ok(found.orphans.into_iter().map(|(name, _)| name).collect()))
             }
         }
     }
@@ -285,8 +290,10 @@ impl Store {
             if blobs.is_empty() && day < last_day {
                 found.empty_days.push(day);
             }
-            let candidates = blobs.iter().filter(|blob| blob.modified < old).map(|blob| blob.name);
-            found.orphans.extend(self.orphans_of(candidates.collect()).await?);
+            let candidates: BTreeMap<BlobName, Timestamp> =
+                blobs.iter().filter(|blob| blob.modified < old).map(|blob| (blob.name, blob.modified)).collect();
+            let orphans = self.orphans_of(candidates.keys().copied().collect()).await?;
+            found.orphans.extend(orphans.into_iter().filter_map(|name| Some((name, *candidates.get(&name)?))));
         }
         Ok(found)
     }
@@ -328,14 +335,30 @@ pub(crate) fn older_index(end: Timestamp) -> String {
 }
 
 /// Why so many orphans are rather a wrong index than right to remove: one that was put back from an older copy does not name
-/// what was written since.
-fn suspicion(orphans: u64, objects: u64) -> Option<String> {
-    (orphans > ORPHANS_UNSUSPICIOUS.max(objects / ORPHANS_ONE_IN)).then(|| {
+/// what was written since. `written` is when each was last written to, and `crash_max` how many of them one crash may have left,
+/// all at about the same time.
+fn suspicion(mut written: Vec<Timestamp>, objects: u64, crash_max: u64) -> Option<String> {
+    let orphans = written.len() as u64;
+    written.sort_unstable();
+    let left = orphans - most_at_once(&written).min(crash_max);
+    (left > ORPHANS_UNSUSPICIOUS && orphans > ORPHANS_UNSUSPICIOUS.max(objects / ORPHANS_ONE_IN)).then(|| {
         format!(
             "{orphans} blobs have no row, and there are {objects} objects: is this the index that belongs to them, or an \
              older copy? If they may go: kheeper-server sweep --accept-orphans {orphans}"
         )
     })
+}
+
+/// The most of these times, which ascend, that lie within [`CRASH_SPREAD_SECS`].
+fn most_at_once(times: &[Timestamp]) -> u64 {
+    let mut first = 0;
+    let within = times.iter().enumerate().map(|(last, time)| {
+        while times[first].plus_secs(CRASH_SPREAD_SECS) < *time {
+            first += 1;
+        }
+        last - first + 1
+    });
+    within.max().unwrap_or(0) as u64
 }
 
 /// Bytes that blobs take on the disk.
@@ -349,15 +372,40 @@ mod tests {
 
     #[test]
     fn more_than_one_in_a_hundred_and_more_than_a_few_are_suspicious() {
-        assert_eq!(suspicion(64, 10), None);
-        assert!(suspicion(65, 10).is_some_and(|why| why.contains("--accept-orphans 65")));
-        assert_eq!(suspicion(1000, 100_000), None);
-        assert!(suspicion(1001, 100_000).is_some());
+        assert_eq!(suspicion(every(60, 64), 10, 0), None);
+        assert!(suspicion(every(60, 65), 10, 0).is_some_and(|why| why.contains("--accept-orphans 65")));
+        assert_eq!(suspicion(every(60, 1000), 100_000, 0), None);
+        assert!(suspicion(every(60, 1001), 100_000, 0).is_some());
+    }
+
+    #[test]
+    fn what_one_crash_may_leave_is_not_suspicious_and_as_many_over_a_day_are() {
+        assert_eq!(suspicion(every(0, 512), 10, 512), None);
+        assert!(suspicion(every(0, 512), 10, 0).is_some(), "nothing says that this index is not an older one");
+        assert!(suspicion(every(60, 512), 10, 512).is_some());
+        // Its own 512, and the few that are never suspicious.
+        let with_others = |others: usize| [every(0, 512), every(3600, others + 1)[1..].to_vec()].concat();
+        assert_eq!(suspicion(with_others(64), 10, 512), None);
+        assert!(suspicion(with_others(65), 10, 512).is_some());
+    }
+
+    #[test]
+    fn the_most_at_once_are_counted_wherever_they_lie() {
+        assert_eq!(most_at_once(&[]), 0);
+        assert_eq!(most_at_once(&every(60, 100)), 6);
+        assert_eq!(most_at_once(&[every(1000, 5), vec![at(9000); 7], vec![at(9300)], vec![at(9301); 2]].concat()), 8);
+    }
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(1_700_000_000 + secs)
+    }
+
+    fn every(secs: i64, count: usize) -> Vec<Timestamp> {
+        (0..count as i64).map(|n| at(n * secs)).collect()
     }
 
     #[test]
     fn nothing_is_purged_when_the_clock_is_more_than_an_hour_off() {
-        let at = |secs: i64| Timestamp::from_secs(1_700_000_000 + secs);
         let state = |now| SweepState {
             now,
             committed_high: at(0),

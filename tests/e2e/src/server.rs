@@ -1,10 +1,10 @@
 //! `kheeper-server`, on a data directory of its own.
 
-use std::collections::HashSet;
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::{LazyLock, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rand::Rng as _;
@@ -163,13 +163,18 @@ impl Server {
 }
 
 /// A port that nothing listens on and that the kernel does not give to outgoing connections, so that a server that was
-/// killed finds it free again.
+/// killed finds it free again. No other test takes it while this process runs, whichever process that one is in.
 pub fn free_port() -> u16 {
-    static TAKEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
-    let mut taken = TAKEN.lock().expect("no holder panics");
+    static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let dir = std::env::temp_dir().join(format!("kheeper-e2e-ports-{}", rustix::process::getuid().as_raw()));
+    std::fs::create_dir_all(&dir).expect("the temporary directory is writable");
     loop {
         let port = rand::rng().random_range(12_000..30_000);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && taken.insert(port) {
+        let path = dir.join(port.to_string());
+        let claim = File::options().create(true).truncate(false).write(true).open(path).expect("our own directory");
+        // The lock ends with this process, however it ends.
+        if claim.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            TAKEN.lock().expect("no holder panics").push(claim);
             return port;
         }
     }

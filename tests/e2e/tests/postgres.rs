@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use kheeper_e2e::archiver::{Archiver, Barman, Site, WalG};
 use kheeper_e2e::postgres::{Cluster, PATIENCE, give_tree, make_directory};
@@ -13,6 +15,11 @@ use kheeper_e2e::unix::database_account;
 use kheeper_e2e::wait::{self, secs};
 use kheeper_e2e::world::Host;
 use kheeper_e2e::{Proxy, World, command, files};
+use rustix::process::Signal;
+
+/// How long one run of an archiver may take while the server says nothing: tries that the proxy ends after fifty seconds, and
+/// pauses between them.
+const FROZEN_PATIENCE: Duration = secs(150);
 
 /// The same cases for both archivers.
 macro_rules! cases {
@@ -38,6 +45,7 @@ cases! {
     archived_pruned_lost_and_restored_twice_on_the_same_host,
     the_owner_restores_onto_another_host_and_that_host_is_refused_the_first_ones_data,
     a_dead_server_fails_the_archiver_and_every_segment_is_kept_until_it_is_back,
+    a_frozen_server_fails_the_archiver_which_never_hangs_and_goes_on_when_it_thaws,
     a_server_killed_in_the_middle_of_recovery_stops_postgresql_which_finishes_later,
     a_key_revoked_in_the_middle_of_recovery_stops_postgresql_and_a_rejoined_host_finishes,
     a_granted_host_restores_through_its_own_proxy_and_is_refused_when_the_grant_is_gone,
@@ -57,10 +65,16 @@ struct Scene {
 
 impl Scene {
     fn start(archiver: &'static dyn Archiver) -> Self {
+        Self::start_with(archiver, &[])
+    }
+
+    /// The same, with settings of the archivers' own.
+    fn start_with(archiver: &'static dyn Archiver, settings: &[(&str, &str)]) -> Self {
         let world = World::start();
         let host = world.host("web-01");
         let proxy = world.host_proxy(&host);
-        let site = Site::of_host(&world, &host, &proxy, "home-web-01");
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let site = Site { settings, ..Site::of_host(&world, &host, &proxy, "home-web-01") };
         let mut cluster = Cluster::create(&site.home);
         site.archive(&mut cluster, archiver);
         cluster.start();
@@ -296,6 +310,57 @@ fn a_dead_server_fails_the_archiver_and_every_segment_is_kept_until_it_is_back(a
     scene.cluster.start();
     scene.assert_recovered(&rows, "2");
     drop(archived);
+}
+
+/// It takes connections, since the kernel does, and says nothing: worse than a server that is not there.
+fn a_frozen_server_fails_the_archiver_which_never_hangs_and_goes_on_when_it_thaws(archiver: &'static dyn Archiver) {
+    // Two tries each, as there is nothing to see in more of them; by themselves it is three of wal-g and five of barman.
+    let mut scene = Scene::start_with(archiver, &[("WALG_S3_MAX_RETRIES", "1"), ("AWS_MAX_ATTEMPTS", "2")]);
+    scene.cluster.insert(300);
+    scene.archiver.base_backup(&scene.site, &scene.cluster);
+    scene.cluster.archive_everything();
+
+    scene.world.server.running().signal(Signal::STOP);
+    let failed_before = failed_count(&scene.cluster);
+    let kept: Vec<String> = (0..3)
+        .map(|_| {
+            scene.cluster.insert(300);
+            scene.cluster.switch_segment()
+        })
+        .collect();
+    let (cluster, site) = (&scene.cluster, &scene.site);
+    let began = Instant::now();
+    let pushed = thread::scope(|scope| {
+        let by_hand = scope.spawn(|| archiver.push(site, &cluster.data.join("pg_wal").join(&kept[0])).failed());
+        wait::until("PostgreSQL to count a failed archiving", FROZEN_PATIENCE, || {
+            (failed_count(cluster) > failed_before).then_some(())
+        });
+        println!("{}: PostgreSQL counted a failure after {:?}", archiver.name(), began.elapsed());
+        by_hand.join().expect("the push ends, and not well")
+    });
+    println!("{}: a push by hand had ended after {:?}", archiver.name(), began.elapsed());
+    let named = pushed.text().contains("503") || pushed.text().contains("ServiceUnavailable");
+    assert!(named, "the archiver names the reason: {pushed}");
+    let oldest = cluster.waiting_segments().into_iter().min();
+    assert_eq!(Some(cluster.sql("select last_failed_wal from pg_stat_archiver")), oldest);
+    for segment in &kept {
+        assert!(!cluster.is_archived(segment), "{segment} is not archived");
+        assert!(cluster.data.join("pg_wal").join(segment).exists(), "{segment} is kept");
+    }
+
+    scene.world.server.running().signal(Signal::CONT);
+    for segment in &kept {
+        scene.cluster.wait_until_archived(segment);
+    }
+    let archived = scene.cluster.sql("select last_archived_wal from pg_stat_archiver");
+    assert!(archived >= kept[2], "{archived} is the last one archived, and {} was before it", kept[2]);
+    let rows = scene.cluster.rows();
+    scene.cluster.destroy();
+    scene.restore();
+    scene.cluster.start();
+    scene.assert_recovered(&rows, "2");
+    scene.cluster.stop();
+    scene.world.server.operator(&["fsck", "--read-data"]).ok();
 }
 
 fn a_server_killed_in_the_middle_of_recovery_stops_postgresql_which_finishes_later(archiver: &'static dyn Archiver) {

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use kheeper_e2e::s3::{delete_body, percent};
 use kheeper_e2e::wait::{self, secs};
 use kheeper_e2e::world::{Host, ORG};
-use kheeper_e2e::{Cli, Door, World};
+use kheeper_e2e::{Cli, Door, Response, World};
 use serde_json::Value;
 
 /// A moment, as `--at` takes it.
@@ -87,17 +87,13 @@ pub(crate) fn destroy_everything(door: &Door, host: &Host) {
     door.put(&host.path("README-TO-GET-YOUR-FILES-BACK"), b"pay").expect(200);
 }
 
-/// Writes until the quota is used up: refused then, with nothing of the history gone.
-pub(crate) fn flood(door: &Door, host: &Host) {
+/// Writes until something is refused, and returns the refusal.
+pub(crate) fn flood(door: &Door, host: &Host) -> Response {
     let noise = kheeper_e2e::files::random_bytes(66, 1 << 20);
-    for number in 0..200 {
-        let answer = door.put(&host.path(&format!("flood/{number}")), &noise);
-        if answer.status != 200 {
-            answer.expect_error(403, "QuotaExceeded");
-            return;
-        }
-    }
-    panic!("200 MiB went in, and no quota said anything");
+    (0..200)
+        .map(|number| door.put(&host.path(&format!("flood/{number}")), &noise))
+        .find(|answer| answer.status != 200)
+        .expect("200 MiB went in, and nobody said anything")
 }
 
 /// Records of what the host did, once `enough` of them are written: what was gathered waits for its turn.

@@ -41,7 +41,7 @@ fn a_host_that_destroys_all_it_can_reach_loses_nothing() {
     try_to_reach_the_history(&world, &host, &door, &host.path("plain"));
     assert_eq!(door.get(&host.path("plain")).expect(200).body, b"as it was", "none of that changed anything");
     destroy_everything(&door, &host);
-    flood(&door, &host);
+    flood(&door, &host).expect_error(403, "QuotaExceeded");
     restic(&world, &endpoint, &["snapshots"]).failed();
     assert!(world.server.operator_json(&["sweep"])["purged_versions"] == 0, "nothing is purged");
     every_act_is_in_the_log(&world, &host);

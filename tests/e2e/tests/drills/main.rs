@@ -4,3 +4,4 @@
 mod attack;
 mod databases;
 mod files;
+mod flood;

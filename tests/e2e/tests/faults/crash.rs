@@ -93,7 +93,7 @@ fn write_until(
 
 /// One write of a writer that has a few keys of its own: PUTs small and large, new and over what is there, uploads in parts,
 /// copies, deletions.
-fn write_one(door: &Door, host: &Host, journal: &Journal, writer: u64, random: &mut StdRng) -> bool {
+pub(crate) fn write_one(door: &Door, host: &Host, journal: &Journal, writer: u64, random: &mut StdRng) -> bool {
     let path = |random: &mut StdRng| host.path(&format!("w{writer}/k{}", random.random_range(0..KEYS_PER_WRITER)));
     let (to, kind) = (path(random), random.random_range(0..20));
     let length = match kind {

@@ -2,6 +2,7 @@
 //!
 //! Failpoints are in debug builds only (see `failpoint.rs` of the store). What needs a file system of its own needs root.
 
+mod collection;
 mod crash;
 mod disk_errors;
 mod full_disk;

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::thread;
 
 use kheeper_e2e::http::Body;
 use kheeper_e2e::wait::secs;
@@ -21,20 +22,48 @@ fn heads_metadata_and_bodies_have_limits_with_errors_of_their_own() {
             let refused = request.send(door.address).expect_error(400, "RequestHeaderSectionTooLarge");
             assert_eq!(refused.header("connection"), Some("close"), "the body was not read");
         }
-        // What is far too much is not read to its end: HTTP's own status, or a connection that ends under the writer.
-        if let Ok(answer) = door.request("GET", &path).header("x-filler", &"x".repeat(1 << 20)).try_send(door.address) {
-            assert_eq!(answer.status, 431, "{answer}");
-        }
+        // What is far too much is not read to its end: HTTP's own status, which arrives, and the connection ends.
+        let far_too_much = door.put_request(&path, b"a").header("x-filler", &"x".repeat(1 << 20));
+        let refused = far_too_much.send(door.address).expect(431);
+        assert_eq!((refused.header("connection"), refused.body.as_slice()), (Some("close"), &b""[..]), "{refused}");
         for bytes in [3000, 60_000] {
             let metadata = door.put_request(&path, b"a").header("x-amz-meta-a", &"x".repeat(bytes));
             metadata.send(door.address).expect_error(400, "MetadataTooLarge");
         }
         let too_large = door.request("PUT", &path).header("Content-Length", &(6_u64 << 30).to_string());
         too_large.send(door.address).expect_error(400, "EntityTooLarge");
+        let asked = too_large.clone().header("Expect", "100-continue").send(door.address);
+        assert!(!asked.expect_error(400, "EntityTooLarge").continued, "before a byte of it was sent");
         let md5 = digest::md5_base64(b"");
         let unsized_delete = door.request("POST", "/myorg?delete").header("Content-MD5", &md5).body("");
         unsized_delete.send(door.address).expect_error(400, "MalformedXML");
         door.get(&path).expect_error(404, "NoSuchKey");
+    }
+}
+
+#[test]
+fn many_heads_of_a_mebibyte_at_once_take_a_bounded_part_of_the_memory_and_of_nobodys_time() {
+    const HEADS: usize = 256;
+    let mut world = World::start();
+    let host = world.host("web-01");
+    let mut proxy = world.host_proxy(&host);
+    let doors = [world.direct(&host.cli), proxy.door()];
+    let path = host.path("a");
+    doors.iter().for_each(|door| drop(door.put(&path, b"a").expect(200)));
+    let before = [world.server.running().memory_peak_bytes(), proxy.running().memory_peak_bytes()];
+    let filler = "x".repeat(1 << 20);
+    thread::scope(|scope| {
+        for n in 0..HEADS {
+            let (door, path, filler) = (&doors[n % 2], &path, &filler);
+            scope.spawn(move || door.request("GET", path).header("x-filler", filler).send(door.address).expect(431));
+        }
+        doors.iter().for_each(|door| assert_eq!(door.get(&path).expect(200).body, b"a"));
+    });
+    let after = [world.server.running().memory_peak_bytes(), proxy.running().memory_peak_bytes()];
+    println!("{HEADS} heads of a MiB: peak memory of server and proxy before {before:?}, after {after:?}");
+    // Half of them at each door. A head is read up to 128 KiB, and gathered in buffers of up to 512 KiB.
+    for (before, after) in before.into_iter().zip(after) {
+        assert!(after < before + (HEADS as u64 / 2) * (640 << 10), "{before} {after}");
     }
 }
 

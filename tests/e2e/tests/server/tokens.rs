@@ -1,8 +1,11 @@
 //! Forged, stretched and misused tokens: refused, all with one text until a signature has verified.
 
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kheeper_e2e::s3::{DUMMY_AUTHORIZATION, xml_values};
 use kheeper_e2e::token::{self, Token, part};
 use kheeper_e2e::world::Host;
@@ -45,6 +48,10 @@ fn a_token_has_one_algorithm_one_key_and_one_audience() {
     let other_token = Token::parse(&other.cli.token());
     use aws_lc_rs::signature::KeyPair as _;
     let public = key.public_key().as_ref().to_vec();
+    // Whoever follows an address in a token is seen here.
+    let recorder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let elsewhere = format!("http://{}", recorder.local_addr().expect("bound"));
+    let own_key = json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(other_key.public_key().as_ref())});
 
     let mut bad: Vec<(String, String)> = vec![
         ("nothing".into(), String::new()),
@@ -57,8 +64,13 @@ fn a_token_has_one_algorithm_one_key_and_one_audience() {
         ("an unknown kid".into(), good.clone().with_header("kid", "x".repeat(43)).sign(key)),
         ("crit".into(), good.clone().with_header("crit", json!(["exp"])).sign(key)),
         ("jwk".into(), good.clone().with_header("jwk", json!({"kty": "OKP", "crv": "Ed25519", "x": "AA"})).sign(key)),
-        ("jku".into(), good.clone().with_header("jku", "http://127.0.0.1:1/keys").sign(key)),
-        ("x5u".into(), good.clone().with_header("x5u", "http://127.0.0.1:1/cert").sign(key)),
+        ("the key it was signed with".into(), good.clone().with_header("jwk", own_key).sign(&other_key)),
+        ("jku".into(), good.clone().with_header("jku", format!("{elsewhere}/keys")).sign(key)),
+        ("jku of another key".into(), good.clone().with_header("jku", format!("{elsewhere}/keys")).sign(&other_key)),
+        ("x5u".into(), good.clone().with_header("x5u", format!("{elsewhere}/cert")).sign(key)),
+        ("x5u of another key".into(), good.clone().with_header("x5u", format!("{elsewhere}/cert")).sign(&other_key)),
+        ("kid an address".into(), good.clone().with_header("kid", format!("{elsewhere}/kid")).sign(key)),
+        ("aud of the recorder".into(), good.clone().with_claim("aud", elsewhere.clone()).sign(key)),
         ("nbf, a claim that is none".into(), good.clone().with_claim("nbf", now()).sign(key)),
         ("scope null".into(), good.clone().with_claim("scope", json!(null)).sign(key)),
         ("another typ".into(), good.clone().with_header("typ", "JWT").sign(key)),
@@ -84,6 +96,10 @@ fn a_token_has_one_algorithm_one_key_and_one_audience() {
     let twice = format!("{},\"sub\":{}}}", &claims[..claims.len() - 1], other_token.claims["sub"]);
     let input = format!("{}.{}", part(&good.header.to_string()), part(&twice));
     bad.push(("a claim twice".into(), token::sign_input(&input, key)));
+    let mut header = good.header.clone();
+    header.as_object_mut().expect("a header is an object").remove("alg");
+    let input = format!("{}.{}", part(&header.to_string()), part(&claims));
+    bad.push(("alg missing".into(), token::sign_input(&input, key)));
 
     let mut texts = Vec::new();
     for (what, jwt) in &bad {
@@ -96,6 +112,10 @@ fn a_token_has_one_algorithm_one_key_and_one_audience() {
     for (what, text) in &texts {
         assert_eq!(text, &texts[0].1, "before a signature verifies every failure reads the same: {what}");
     }
+    // The first to connect there are we.
+    let ours = TcpStream::connect(recorder.local_addr().expect("bound")).expect("it listens");
+    let (_, first) = recorder.accept().expect("somebody connected");
+    assert_eq!(first, ours.local_addr().expect("connected"), "the server has followed an address in a token");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Sweep: what is purged, when, and when nothing is.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kheeper_model::{AttemptId, ObjectHeaders, Timestamp};
 use kheeper_store::{
@@ -145,10 +145,7 @@ async fn orphans_are_counted_condemned_and_deleted_a_day_later() {
     host.put("web-01/a", &payload(10_000)).await.unwrap();
     // As a crash between blob and commit would leave it: the bytes of another object under a name of their own.
     let blob = blob_files(&fixture).remove(0);
-    let name = blob.file_name().unwrap().to_str().unwrap();
-    let (day, rest) = name.split_once('-').unwrap();
-    let flipped: String = rest.chars().enumerate().map(|(at, c)| if at == 0 { flip(c) } else { c }).collect();
-    let orphan = blob.with_file_name(format!("{day}-{flipped}"));
+    let orphan = orphan_beside(&blob, 0);
     fs::copy(&blob, &orphan).unwrap();
     let report = fixture.store.fsck(FsckOptions::default()).await.unwrap();
     assert!(report.is_clean());
@@ -166,11 +163,16 @@ async fn orphans_are_counted_condemned_and_deleted_a_day_later() {
     assert_eq!(host.read("web-01/a").await.unwrap(), payload(10_000));
 }
 
-fn flip(digit: char) -> char {
-    if digit == '0' { '1' } else { '0' }
+/// Where a blob would lie that differs from `blob` in its name only; another one for each number below 255.
+fn orphan_beside(blob: &Path, number: usize) -> PathBuf {
+    let name = blob.file_name().unwrap().to_str().unwrap();
+    let (day, rest) = name.split_once('-').unwrap();
+    let own = usize::from_str_radix(&rest[..2], 16).unwrap();
+    let other = if number < own { number } else { number + 1 };
+    blob.with_file_name(format!("{day}-{other:02x}{}", &rest[2..]))
 }
 
-fn set_modified(path: &std::path::Path, time: std::time::SystemTime) {
+fn set_modified(path: &Path, time: std::time::SystemTime) {
     fs::File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
@@ -301,6 +303,37 @@ async fn an_index_that_was_put_back_from_an_older_copy_costs_no_blob_until_the_o
     let report = fixture.store.sweep_accepting(70).await.unwrap();
     assert_eq!((report.condemned_blobs, report.refused), (70, None));
     assert_eq!(fixture.store.sweep_refusal(), None);
+}
+
+#[tokio::test]
+async fn as_many_orphans_as_a_crash_may_leave_are_collected_and_as_many_of_a_whole_day_are_not() {
+    const WRITES: usize = 150;
+    for (noted, hours_between, collected) in [(true, 0, true), (true, 1, false), (false, 0, false)] {
+        let fixture = fixture().await;
+        let host = fixture.host("web-01", 9).await;
+        host.put("web-01/kept", &payload(5_000)).await.unwrap();
+        let kept = blob_files(&fixture).remove(0);
+        if noted {
+            fixture.store.heartbeat().await.unwrap();
+        }
+        for number in 0..WRITES {
+            fs::copy(&kept, orphan_beside(&kept, number)).unwrap();
+        }
+        drop(host);
+        let fixture = fixture.reopen().await;
+        assert_eq!(blob_files(&fixture).len(), 1 + WRITES);
+        for (number, blob) in blob_files(&fixture).iter().enumerate() {
+            let before = HOUR * hours_between * (number % 24) as u64;
+            set_modified(blob, fixture.store.now().minus_secs(before).to_system_time());
+        }
+        pass_hours(&fixture, 25).await;
+        let report = fixture.store.sweep().await.unwrap();
+        assert_eq!(report.refused.is_none(), collected, "{noted} {hours_between}: {report:?}");
+        assert_eq!(report.condemned_blobs, if collected { WRITES as u64 } else { 0 });
+        pass_hours(&fixture, 25).await;
+        fixture.store.sweep().await.unwrap();
+        assert_eq!(blob_files(&fixture).len(), if collected { 1 } else { 1 + WRITES });
+    }
 }
 
 #[tokio::test]
