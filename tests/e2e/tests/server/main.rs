@@ -20,6 +20,7 @@ mod members;
 mod multipart;
 mod neighbours;
 mod objects;
+mod races;
 mod revocation;
 mod rotation;
 mod scrub;
