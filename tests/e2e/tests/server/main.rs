@@ -4,6 +4,7 @@
 
 mod acts;
 mod audit;
+mod bad_input;
 mod checksums;
 mod conditions;
 mod control;
