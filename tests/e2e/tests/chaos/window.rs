@@ -1,18 +1,13 @@
 //! The window, with the server's own clock moved: what is hidden stays to its last hour, goes after it, and no clock that
 //! jumps takes anything with it.
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use kheeper_e2e::clock::libfaketime;
-use kheeper_e2e::proxy::ANNOUNCEMENT;
-use kheeper_e2e::server::free_port;
+use kheeper_e2e::clock::MovedClock;
 use kheeper_e2e::wait::secs;
 use kheeper_e2e::world::Host;
-use kheeper_e2e::{Cli, Done, Door, Running, World, command};
+use kheeper_e2e::{Done, Door, Proxy, World, command};
 
-/// How far the clock goes between two commits: less than the hour that is taken for a jump.
-const STEP_MINUTES: u64 = 50;
 const DAY_MINUTES: u64 = 24 * 60;
 /// The window of a host of which nothing else was said: seven days.
 const WINDOW_MINUTES: u64 = 7 * DAY_MINUTES;
@@ -22,65 +17,32 @@ struct Scene {
     world: World,
     host: Host,
     door: Door,
-    clock: PathBuf,
-    minutes: u64,
-    _proxy: Running,
-}
-
-/// What makes a program live by the clock in the file. Monotonic time, which deadlines are counted in, passes as ever.
-fn variables(clock: &std::path::Path) -> Vec<(&'static str, String)> {
-    vec![
-        ("LD_PRELOAD", libfaketime()),
-        ("FAKETIME_TIMESTAMP_FILE", clock.display().to_string()),
-        ("FAKETIME_NO_CACHE", "1".to_owned()),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-    ]
-}
-
-fn proxy(cli: &Cli, clock: &std::path::Path, args: &[&str]) -> (Running, Door) {
-    let listen = format!("127.0.0.1:{}", free_port());
-    let mut command = cli.command(&[&["object-proxy", "--listen", &listen], args].concat());
-    command.envs(variables(clock));
-    let mut proxy = Running::start("kheeper object-proxy", command);
-    proxy.wait_for_line("the announcement", secs(20), |line| line.contains(ANNOUNCEMENT).then_some(()));
-    (proxy, Door::proxy(listen.parse().expect("an address")))
+    clock: MovedClock,
+    _proxy: Proxy,
 }
 
 fn scene() -> Scene {
     let mut world = World::start();
     let host = world.host("web-01");
-    let clock = world.path("clock");
-    std::fs::write(&clock, "+0").expect("our own directory");
+    let clock = MovedClock::new(&world.path("clock"));
     world.server.terminate();
-    let environment = variables(&clock);
-    let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    world.server.set_environment(&environment);
+    world.server.set_environment(&clock.variables().each_ref().map(|(name, value)| (*name, value.as_str())));
     world.server.restart();
-    let (proxy, door) = proxy(&host.cli, &clock, &[]);
-    Scene { world, host, door, clock, minutes: 0, _proxy: proxy }
+    let proxy = Proxy::start_in(&host.cli, &[], &clock.variables());
+    Scene { world, host, door: proxy.door(), clock, _proxy: proxy }
 }
 
 impl Scene {
-    /// Sets the clock so far ahead of what it would show.
-    fn set(&mut self, minutes: u64) {
-        self.minutes = minutes;
-        let new = self.clock.with_extension("new");
-        std::fs::write(&new, format!("+{}", minutes * 60)).expect("our own directory");
-        std::fs::rename(new, &self.clock).expect("our own directory");
-    }
-
     /// Lets time pass, with a commit now and then.
     fn pass_until(&mut self, minutes: u64) {
-        while self.minutes < minutes {
-            self.set(minutes.min(self.minutes + STEP_MINUTES));
-            self.door.put(&self.host.path("tick"), b"tick").expect(200);
-        }
+        let (door, path) = (&self.door, self.host.path("tick"));
+        self.clock.pass_until(minutes, || drop(door.put(&path, b"tick").expect(200)));
     }
 
     /// The owner's command, by the same clock.
     fn owner(&self, args: &[&str]) -> Done {
         let mut owner: Command = self.world.alice.command(args);
-        owner.envs(variables(&self.clock));
+        owner.envs(self.clock.variables());
         command::run(owner, secs(30)).ok()
     }
 
@@ -125,15 +87,15 @@ fn what_is_hidden_is_there_an_hour_before_its_window_ends_gone_an_hour_after_and
     scene.door.put(&path, &first).expect(200);
     scene.pass_until(10);
     scene.door.put(&path, &second).expect(200);
-    let hidden_at = scene.minutes;
+    let hidden_at = scene.clock.minutes();
     assert_eq!(scene.versions("a"), 2);
 
     scene.pass_until(hidden_at + WINDOW_MINUTES - 60);
     let _ticks = scene.sweep();
     assert_eq!(scene.versions("a"), 2, "an hour before the end nothing is gone");
-    let at = format!("{}m ago", scene.minutes - hidden_at + 5);
-    let (past, door) = proxy(&scene.world.alice, &scene.clock, &["--at", &at]);
-    assert!(door.get(&path).expect(200).body == first, "and it can be read as of then");
+    let at = format!("{}m ago", scene.clock.minutes() - hidden_at + 5);
+    let past = Proxy::start_in(&scene.world.alice, &["--at", &at], &scene.clock.variables());
+    assert!(past.door().get(&path).expect(200).body == first, "and it can be read as of then");
     drop(past);
 
     scene.pass_until(hidden_at + WINDOW_MINUTES + 60);
@@ -143,16 +105,16 @@ fn what_is_hidden_is_there_an_hour_before_its_window_ends_gone_an_hour_after_and
 
     scene.door.put(&path, &third).expect(200);
     assert_eq!(scene.versions("a"), 2);
-    let present = scene.minutes;
+    let present = scene.clock.minutes();
     let (decade, jumped) = (3650 * DAY_MINUTES, "long after the last commit");
-    scene.set(present + decade);
+    scene.clock.set(present + decade);
     scene.sweep_refuses(jumped);
     assert_eq!(scene.versions("a"), 2, "ten years later by a clock that nobody believes");
     // A commit by that clock does not make it trusted.
     scene.door.put(&scene.host.path("later"), b"later").expect(200);
     scene.sweep_refuses("the clock jumped ahead");
     assert_eq!(scene.versions("a"), 2);
-    scene.set(present);
+    scene.clock.set(present);
     scene.sweep_refuses("long before the last commit");
     assert_eq!(scene.versions("a"), 2);
     scene.pass_until(present + 100);
