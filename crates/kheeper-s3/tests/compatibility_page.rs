@@ -55,3 +55,27 @@ fn every_header_is_in_the_table_of_headers() {
         }
     }
 }
+
+#[test]
+fn every_row_says_what_there_is_here_and_what_in_aws() {
+    let (mut columns, mut rows) = (0, 0);
+    for line in PAGE.lines() {
+        let Some(row) = line.strip_prefix("| ").and_then(|line| line.strip_suffix('|')) else {
+            // The line below a table's head, or the end of the table.
+            columns = if line.starts_with("|---") { columns } else { 0 };
+            continue;
+        };
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        if columns == 0 {
+            columns = cells.len();
+            continue;
+        }
+        assert_eq!(cells.len(), columns, "{line}");
+        assert!(cells.iter().all(|cell| !cell.is_empty()), "an empty cell: {line}");
+        rows += 1;
+    }
+    assert!(rows > 70, "only {rows} rows were found");
+    for table in ["Operations", "Request headers", "Errors"] {
+        assert!(section(table).contains("| Here | In AWS |"), "{table} has another head");
+    }
+}

@@ -3,12 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Cli;
-use crate::process::Running;
-use crate::proxy::ANNOUNCEMENT;
-use crate::s3::Door;
-use crate::server::{Server, free_port};
-use crate::wait::secs;
+use crate::Server;
 
 /// Debian's package libfaketime, to be preloaded; the programs are linked dynamically, or it would not reach them.
 pub fn libfaketime() -> String {
@@ -22,36 +17,33 @@ pub fn shift(command: &mut Command, offset: &str) {
     command.env("LD_PRELOAD", libfaketime()).env("FAKETIME", offset).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
 }
 
-/// A clock in a file, for programs that are to live by one clock which the test moves.
+/// A clock that a test moves while programs live by it.
 #[derive(Debug)]
 pub struct MovedClock {
     file: PathBuf,
     minutes: u64,
 }
 
+/// How far it goes between two commits: less than the hour that is taken for a jump.
+const STEP_MINUTES: u64 = 50;
+
 impl MovedClock {
-    /// One that shows the right time, in a file of its own.
-    pub fn new(file: PathBuf) -> Self {
-        std::fs::write(&file, "+0").expect("our own directory");
-        Self { file, minutes: 0 }
+    /// One that shows the true time, in `file`.
+    pub fn new(file: &Path) -> Self {
+        let clock = Self { file: file.to_owned(), minutes: 0 };
+        clock.write();
+        clock
     }
 
-    /// How far ahead of the right time it is, in minutes.
-    pub fn minutes(&self) -> u64 {
-        self.minutes
-    }
-
-    /// Sets it so far ahead of the right time.
-    pub fn set(&mut self, minutes: u64) {
-        self.minutes = minutes;
+    fn write(&self) {
         let new = self.file.with_extension("new");
-        std::fs::write(&new, format!("+{}", minutes * 60)).expect("our own directory");
+        std::fs::write(&new, format!("+{}", self.minutes * 60)).expect("our own directory");
         std::fs::rename(new, &self.file).expect("our own directory");
     }
 
     /// What makes a program live by it. Monotonic time, which deadlines are counted in, passes as ever.
-    pub fn variables(&self) -> Vec<(&'static str, String)> {
-        vec![
+    pub fn variables(&self) -> [(&'static str, String); 4] {
+        [
             ("LD_PRELOAD", libfaketime()),
             ("FAKETIME_TIMESTAMP_FILE", self.file.display().to_string()),
             ("FAKETIME_NO_CACHE", "1".to_owned()),
@@ -62,19 +54,26 @@ impl MovedClock {
     /// Starts a running server again, by this clock.
     pub fn restart(&self, server: &mut Server) {
         server.terminate();
-        let variables = self.variables();
-        let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        server.set_environment(&variables);
+        server.set_environment(&self.variables().each_ref().map(|(name, value)| (*name, value.as_str())));
         server.restart();
     }
 
-    /// A proxy that lives by it, and its door.
-    pub fn proxy(&self, cli: &Cli, args: &[&str]) -> (Running, Door) {
-        let listen = format!("127.0.0.1:{}", free_port());
-        let mut command = cli.command(&[&["object-proxy", "--listen", &listen], args].concat());
-        command.envs(self.variables());
-        let mut proxy = Running::start("kheeper object-proxy", command);
-        proxy.wait_for_line("the announcement", secs(20), |line| line.contains(ANNOUNCEMENT).then_some(()));
-        (proxy, Door::proxy(listen.parse().expect("an address")))
+    /// How many minutes it is ahead of the true time.
+    pub fn minutes(&self) -> u64 {
+        self.minutes
+    }
+
+    /// Sets it so many minutes ahead of the true time.
+    pub fn set(&mut self, minutes: u64) {
+        self.minutes = minutes;
+        self.write();
+    }
+
+    /// Lets time pass, with a commit at each step.
+    pub fn pass_until(&mut self, minutes: u64, mut commit: impl FnMut()) {
+        while self.minutes < minutes {
+            self.set(minutes.min(self.minutes + STEP_MINUTES));
+            commit();
+        }
     }
 }

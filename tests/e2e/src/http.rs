@@ -129,7 +129,8 @@ impl Request {
         stream.write_all(head.as_bytes())
     }
 
-    fn write_body(&self, stream: &mut TcpStream) -> io::Result<()> {
+    /// Sends the body on a connection that [`Request::open`] has made.
+    pub fn write_body(&self, stream: &mut TcpStream) -> io::Result<()> {
         match &self.body {
             Body::None => Ok(()),
             Body::Sized(bytes) => stream.write_all(bytes),

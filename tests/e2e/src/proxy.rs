@@ -1,6 +1,7 @@
 //! `kheeper object-proxy`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::cli::Cli;
@@ -18,14 +19,21 @@ pub struct Proxy {
     cli: Cli,
     port: u16,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     running: Option<Running>,
 }
 
 impl Proxy {
     /// Starts a proxy with the identity of `cli` and further options, and waits until it listens.
     pub fn start(cli: &Cli, options: &[&str]) -> Self {
+        Self::start_in(cli, options, &[])
+    }
+
+    /// The same, whose environment has more than ours.
+    pub fn start_in(cli: &Cli, options: &[&str], environment: &[(&str, String)]) -> Self {
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        let mut proxy = Self { cli: cli.clone(), port: free_port(), options, running: None };
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let mut proxy = Self { cli: cli.clone(), port: free_port(), options, environment, running: None };
         proxy.restart();
         proxy
     }
@@ -35,7 +43,9 @@ impl Proxy {
         let listen = self.address().to_string();
         let mut args = vec!["object-proxy", "--listen", &listen];
         args.extend(self.options.iter().map(String::as_str));
-        self.cli.command(&args)
+        let mut command = self.cli.command(&args);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     /// Ends it, and starts it again on the same port.
@@ -59,6 +69,14 @@ impl Proxy {
     /// The door that S3 clients go through.
     pub fn door(&self) -> Door {
         Door::proxy(self.address())
+    }
+
+    /// The certificate authority that its clients are told to trust, where it was started with `--tls`.
+    pub fn authority(&self) -> PathBuf {
+        let endpoint = format!("https://{}", self.address());
+        let env = self.cli.ok(&["hosts", "me", "--env=sdk", "--endpoint", &endpoint]).stdout;
+        let file = env.lines().find_map(|line| line.strip_prefix("AWS_CA_BUNDLE="));
+        file.unwrap_or_else(|| panic!("no authority in\n{env}")).into()
     }
 
     /// The running program.

@@ -220,6 +220,11 @@ impl Streaming {
 
     /// `payload` in chunks of `chunk_bytes`, with a CRC32 trailer of `trailer_of` where this kind has trailers.
     pub fn encode(self, payload: &[u8], chunk_bytes: usize, trailer_of: &[u8]) -> Vec<u8> {
+        self.encode_with(payload, chunk_bytes, &[("x-amz-checksum-crc32", &digest::crc32_base64(trailer_of))])
+    }
+
+    /// The same with trailers of the test's choice.
+    pub fn encode_with(self, payload: &[u8], chunk_bytes: usize, trailers: &[(&str, &str)]) -> Vec<u8> {
         let signature = match self {
             Self::UnsignedTrailer => String::new(),
             Self::Signed | Self::SignedTrailer => format!(";chunk-signature={}", "0".repeat(64)),
@@ -232,7 +237,7 @@ impl Streaming {
         }
         out.extend(format!("0{signature}\r\n").bytes());
         if self != Self::Signed {
-            out.extend(format!("x-amz-checksum-crc32:{}\r\n", digest::crc32_base64(trailer_of)).bytes());
+            out.extend(trailers.iter().flat_map(|(name, value)| format!("{name}:{value}\r\n").into_bytes()));
         }
         if self == Self::SignedTrailer {
             out.extend(format!("x-amz-trailer-signature:{}\r\n", "0".repeat(64)).bytes());
@@ -243,12 +248,23 @@ impl Streaming {
 
     /// A PUT of an already encoded body, declared to decode to `decoded_length` bytes.
     pub fn put(self, door: &Door, target: &str, encoded: Vec<u8>, decoded_length: usize) -> Request {
+        self.put_announcing(door, target, encoded, decoded_length, "x-amz-checksum-crc32")
+    }
+
+    /// The same, which announces a trailer of the test's choice where this kind has trailers.
+    pub fn put_announcing(
+        self,
+        door: &Door,
+        target: &str,
+        encoded: Vec<u8>,
+        decoded_length: usize,
+        trailer: &str,
+    ) -> Request {
         let request = door
             .request("PUT", target)
             .header("x-amz-content-sha256", self.sentinel())
             .header("x-amz-decoded-content-length", &decoded_length.to_string());
-        let request =
-            if self == Self::Signed { request } else { request.header("x-amz-trailer", "x-amz-checksum-crc32") };
+        let request = if self == Self::Signed { request } else { request.header("x-amz-trailer", trailer) };
         request.framed(Body::Sized(encoded))
     }
 }

@@ -84,7 +84,8 @@ impl RequestBody {
         while let Some(mut piece) = self.next().await? {
             while let Some(payload) = framing.next(&mut piece)? {
                 if document.len() + payload.len() > limits::XML_BODY_BYTES_MAX {
-                    return Err(S3Error::new(S3ErrorCode::MalformedXML).with_message("The document is too long."));
+                    let message = format!("This body may have {} bytes.", limits::XML_BODY_BYTES_MAX);
+                    return Err(S3Error::new(S3ErrorCode::EntityTooLarge).with_message(message));
                 }
                 document.extend_from_slice(&payload);
             }

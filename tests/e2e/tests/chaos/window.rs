@@ -6,10 +6,8 @@ use std::process::Command;
 use kheeper_e2e::clock::MovedClock;
 use kheeper_e2e::wait::secs;
 use kheeper_e2e::world::Host;
-use kheeper_e2e::{Done, Door, Running, World, command};
+use kheeper_e2e::{Done, Door, Proxy, World, command};
 
-/// How far the clock goes between two commits: less than the hour that is taken for a jump.
-const STEP_MINUTES: u64 = 50;
 const DAY_MINUTES: u64 = 24 * 60;
 /// The window of a host of which nothing else was said: seven days.
 const WINDOW_MINUTES: u64 = 7 * DAY_MINUTES;
@@ -20,25 +18,23 @@ struct Scene {
     host: Host,
     door: Door,
     clock: MovedClock,
-    _proxy: Running,
+    _proxy: Proxy,
 }
 
 fn scene() -> Scene {
     let mut world = World::start();
     let host = world.host("web-01");
-    let clock = MovedClock::new(world.path("clock"));
+    let clock = MovedClock::new(&world.path("clock"));
     clock.restart(&mut world.server);
-    let (proxy, door) = clock.proxy(&host.cli, &[]);
-    Scene { world, host, door, clock, _proxy: proxy }
+    let proxy = Proxy::start_in(&host.cli, &[], &clock.variables());
+    Scene { world, host, door: proxy.door(), clock, _proxy: proxy }
 }
 
 impl Scene {
     /// Lets time pass, with a commit now and then.
     fn pass_until(&mut self, minutes: u64) {
-        while self.clock.minutes() < minutes {
-            self.clock.set(minutes.min(self.clock.minutes() + STEP_MINUTES));
-            self.door.put(&self.host.path("tick"), b"tick").expect(200);
-        }
+        let (door, path) = (&self.door, self.host.path("tick"));
+        self.clock.pass_until(minutes, || drop(door.put(&path, b"tick").expect(200)));
     }
 
     /// The owner's command, by the same clock.
@@ -96,8 +92,8 @@ fn what_is_hidden_is_there_an_hour_before_its_window_ends_gone_an_hour_after_and
     let _ticks = scene.sweep();
     assert_eq!(scene.versions("a"), 2, "an hour before the end nothing is gone");
     let at = format!("{}m ago", scene.clock.minutes() - hidden_at + 5);
-    let (past, door) = scene.clock.proxy(&scene.world.alice, &["--at", &at]);
-    assert!(door.get(&path).expect(200).body == first, "and it can be read as of then");
+    let past = Proxy::start_in(&scene.world.alice, &["--at", &at], &scene.clock.variables());
+    assert!(past.door().get(&path).expect(200).body == first, "and it can be read as of then");
     drop(past);
 
     scene.pass_until(hidden_at + WINDOW_MINUTES + 60);

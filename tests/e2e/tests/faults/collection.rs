@@ -5,15 +5,13 @@ use std::thread;
 
 use kheeper_e2e::clock::MovedClock;
 use kheeper_e2e::wait::{self, OnDrop, secs};
-use kheeper_e2e::{Door, World, command, files};
+use kheeper_e2e::{Door, Proxy, World, command, files};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use crate::crash::write_one;
 use crate::journal::{self, Journal};
 
-/// How far the clock goes between two sweeps: less than the hour that is taken for a jump.
-const STEP_MINUTES: u64 = 50;
 const DAY_MINUTES: u64 = 24 * 60;
 /// The window of a host of which nothing else was said.
 const WINDOW_MINUTES: u64 = 7 * DAY_MINUTES;
@@ -28,30 +26,25 @@ const COPIES: u64 = 3000;
 fn a_sweep_beside_overwrites_copies_completes_and_deletes_takes_nothing_that_was_acknowledged() {
     let mut world = World::start();
     let (host, copier) = (world.host("web-01"), world.host("web-02"));
-    let mut clock = MovedClock::new(world.path("clock"));
+    let mut clock = MovedClock::new(&world.path("clock"));
     clock.restart(&mut world.server);
-    let (_proxies, doors): (Vec<_>, Vec<_>) =
-        [&host, &copier].map(|host| clock.proxy(&host.cli, &[])).into_iter().unzip();
-    let [door, copier_door] = &doors[..] else { unreachable!("two of them") };
+    let proxies = [&host, &copier].map(|host| Proxy::start_in(&host.cli, &[], &clock.variables()));
+    let [door, copier_door] = &proxies.each_ref().map(Proxy::door);
     for host in [&host, &copier] {
         let mut set = world.alice.command(&["hosts", "set", &host.namespace(), "--retention", "0"]);
         set.envs(clock.variables());
         command::run(set, secs(30)).ok();
     }
     let journal = Journal::default();
-    let pass_until = |clock: &mut MovedClock, minutes: u64, step: &mut dyn FnMut()| {
-        while clock.minutes() < minutes {
-            clock.set(clock.minutes() + STEP_MINUTES);
-            // A commit of that time, or the next step would be taken for a jump. A token may be from before the step.
-            let tick = host.path("tick");
-            wait::until("a commit", secs(30), || {
-                journal.write(&tick, Some(b"tick".to_vec()), || journal::put(door, &tick, b"tick")).then_some(())
-            });
-            step();
-        }
+    let commit = || {
+        // A token may be from before the step.
+        let tick = host.path("tick");
+        wait::until("a commit", secs(30), || {
+            journal.write(&tick, Some(b"tick".to_vec()), || journal::put(door, &tick, b"tick")).then_some(())
+        });
     };
     // A shorter window holds once the one before it has passed.
-    pass_until(&mut clock, WINDOW_MINUTES + STEP_MINUTES, &mut || {});
+    clock.pass_until(WINDOW_MINUTES + 60, commit);
 
     let (over, acknowledged, copied) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     let mut removed = 0;
@@ -59,6 +52,10 @@ fn a_sweep_beside_overwrites_copies_completes_and_deletes_takes_nothing_that_was
         let report = world.server.operator_json(&["sweep"]);
         assert_eq!(report["refused"], serde_json::Value::Null, "{report}");
         removed += report["deleted_contents"].as_u64().expect("a number");
+    };
+    let mut commit_and_sweep = || {
+        commit();
+        sweep();
     };
     thread::scope(|scope| {
         // A panic ends the others too.
@@ -92,11 +89,11 @@ fn a_sweep_beside_overwrites_copies_completes_and_deletes_takes_nothing_that_was
             }
         });
         let end = clock.minutes() + DAYS * DAY_MINUTES;
-        pass_until(&mut clock, end, &mut sweep);
+        clock.pass_until(end, &mut commit_and_sweep);
     });
     // What was condemned last goes too.
     let end = clock.minutes() + 2 * DAY_MINUTES;
-    pass_until(&mut clock, end, &mut sweep);
+    clock.pass_until(end, &mut commit_and_sweep);
     let copied = copied.into_inner();
     println!("{acknowledged:?} writes and {copied} copies beside the sweeps, which removed {removed} contents");
     assert!(removed > 0 && copied > 0, "there was nothing to remove, or nothing to take it from");

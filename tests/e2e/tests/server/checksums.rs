@@ -1,38 +1,32 @@
 //! Checksums of every algorithm, of whole objects and of parts, and objects read part by part.
 
-use kheeper_e2e::s3::{complete_body, xml_values};
-use kheeper_e2e::{Door, Proxy, World, digest, files, s3};
+use kheeper_e2e::s3::{Streaming, complete_body, xml_values};
+use kheeper_e2e::{Door, Proxy, World, digest, files};
 
 const PART: usize = 5 << 20;
 
 struct Scene {
     doors: [(&'static str, Door); 2],
     _proxy: Proxy,
-    _world: World,
+    world: World,
 }
 
 fn scene() -> Scene {
     let world = World::start();
     let host = world.host("web-01");
     let proxy = world.host_proxy(&host);
-    Scene { doors: [("direct", world.direct(&host.cli)), ("proxy", proxy.door())], _proxy: proxy, _world: world }
+    Scene { doors: [("direct", world.direct(&host.cli)), ("proxy", proxy.door())], _proxy: proxy, world }
 }
 
 /// Header, element and value of each algorithm for some bytes.
 fn checksums(bytes: &[u8]) -> [(&'static str, &'static str, String); 5] {
-    let sha1 = aws_sha1(bytes);
     [
         ("x-amz-checksum-crc32", "ChecksumCRC32", digest::crc32_base64(bytes)),
         ("x-amz-checksum-crc32c", "ChecksumCRC32C", digest::crc32c_base64(bytes)),
         ("x-amz-checksum-crc64nvme", "ChecksumCRC64NVME", digest::crc64nvme_base64(bytes)),
-        ("x-amz-checksum-sha1", "ChecksumSHA1", sha1),
+        ("x-amz-checksum-sha1", "ChecksumSHA1", digest::sha1_base64(bytes)),
         ("x-amz-checksum-sha256", "ChecksumSHA256", digest::sha256_base64(bytes)),
     ]
-}
-
-fn aws_sha1(bytes: &[u8]) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
-    s3::base64(digest.as_ref())
 }
 
 fn algorithm(header: &str) -> String {
@@ -241,4 +235,95 @@ fn an_object_is_read_part_by_part_whatever_numbers_its_parts_had() {
         door.get(&format!("{path}?partNumber=2")).expect_error(416, "InvalidRange");
         assert!(door.get(&format!("{path}?partNumber=1")).expect(206).body == one);
     }
+}
+
+/// The two kinds of aws-chunked body that have trailers.
+const WITH_TRAILERS: [Streaming; 2] = [Streaming::SignedTrailer, Streaming::UnsignedTrailer];
+
+/// Checks that nothing is stored, not even a blob that nothing refers to.
+#[track_caller]
+fn holds_nothing(scene: &Scene) {
+    assert_eq!(scene.doors[0].1.keys("myorg", "web-01/", 1000), [""; 0]);
+    scene.world.server.expect_nothing_left_over();
+}
+
+#[test]
+fn a_wrong_trailer_of_any_algorithm_stores_nothing_and_a_right_one_is_said_again_at_both_doors() {
+    let scene = scene();
+    // Kept in the index; as a blob; and beyond what a proxy reads whole before it sends any of it.
+    for length in [10, 70_000, 700_000] {
+        let bytes = files::random_bytes(length as u64, length);
+        for (name, door) in &scene.doors {
+            for kind in WITH_TRAILERS {
+                for (index, (header, _, value)) in checksums(&bytes).into_iter().enumerate() {
+                    let what = format!("{name}, {kind:?}, {header}, {length} bytes");
+                    let path = format!("/myorg/web-01/{name}/{kind:?}/{header}/{length}");
+                    let put = |trailers: &[(&str, &str)]| {
+                        let body = kind.encode_with(&bytes, 65_536, trailers);
+                        kind.put_announcing(door, &path, body, length, header).send(door.address)
+                    };
+                    let of_others = checksums(b"other bytes")[index].2.clone();
+                    let (other_header, _, other_value) = &checksums(&bytes)[(index + 1) % 5];
+                    let refusals: [(&[(&str, &str)], &str); 4] = [
+                        (&[(header, &of_others)], "BadDigest"),
+                        (&[], "MalformedTrailerError"),
+                        (&[(other_header, other_value)], "MalformedTrailerError"),
+                        (&[(header, "AAAA")], "InvalidRequest"),
+                    ];
+                    for (trailers, code) in refusals {
+                        let answer = put(trailers);
+                        assert_eq!((answer.status, &*answer.code()), (400, code), "{what}: {trailers:?}: {answer}");
+                        door.get(&path).expect_error(404, "NoSuchKey");
+                    }
+                    let expected = [(header, value.as_str()), ("x-amz-checksum-type", "FULL_OBJECT")];
+                    let stored = put(&[(header, &value)]).expect(200);
+                    assert_eq!(said(&stored), expected, "{what}");
+                    // What is there stays as it is when the next one is refused.
+                    put(&[(header, &of_others)]).expect_error(400, "BadDigest");
+                    for method in ["GET", "HEAD"] {
+                        let read = door.request(method, &path).header("x-amz-checksum-mode", "ENABLED");
+                        let read = read.send(door.address).expect(200);
+                        assert_eq!(said(&read), expected, "{what}");
+                        assert!(method == "HEAD" || read.body == bytes, "{what}");
+                    }
+                    door.delete(&path).expect(204);
+                }
+            }
+        }
+    }
+    holds_nothing(&scene);
+}
+
+#[test]
+fn a_wrong_trailer_of_a_part_leaves_the_upload_as_it_was_at_both_doors() {
+    let scene = scene();
+    for length in [10, 700_000] {
+        let bytes = files::random_bytes(length as u64, length);
+        for (name, door) in &scene.doors {
+            for (index, (header, element, value)) in checksums(&bytes).into_iter().enumerate() {
+                let path = format!("/myorg/web-01/{name}/{header}/{length}");
+                let create = door.request("POST", &format!("{path}?uploads"));
+                let create = create.header("x-amz-checksum-algorithm", &algorithm(header)).body("").send(door.address);
+                let upload = xml_values(&create.expect(200).text(), "UploadId").remove(0);
+                let put = |value: &str| {
+                    let body = Streaming::UnsignedTrailer.encode_with(&bytes, 65_536, &[(header, value)]);
+                    let target = format!("{path}?partNumber=1&uploadId={upload}");
+                    Streaming::UnsignedTrailer.put_announcing(door, &target, body, length, header).send(door.address)
+                };
+                let parts = || door.get(&format!("{path}?uploadId={upload}")).expect(200).text();
+                let of_others = checksums(b"other bytes")[index].2.clone();
+                put(&of_others).expect_error(400, "BadDigest");
+                assert_eq!(xml_values(&parts(), "PartNumber"), [""; 0], "{name}, {header}");
+                let stored = put(&value).expect(200);
+                assert_eq!(stored.header(header), Some(value.as_str()));
+                put(&of_others).expect_error(400, "BadDigest");
+                assert_eq!(xml_values(&parts(), element), [value.as_str()], "{name}, {header}");
+                let etag = stored.header("etag").expect("an ETag");
+                door.complete(&path, &upload, &[(1, etag)]).expect(200);
+                assert!(door.get(&path).expect(200).body == bytes, "{name}, {header}");
+                door.delete(&path).expect(204);
+            }
+        }
+    }
+    holds_nothing(&scene);
 }

@@ -1,6 +1,6 @@
 //! Conditional requests: honoured atomically, never ignored.
 
-use std::io::{BufReader, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -26,6 +26,60 @@ fn reads_answer_their_conditions() {
     with("If-Unmodified-Since", &modified).expect(200);
     with("If-Unmodified-Since", "Sat, 01 Jan 2000 00:00:00 GMT").expect_error(412, "PreconditionFailed");
     with("If-Modified-Since", "Sat, 01 Jan 2000 00:00:00 GMT").expect(200);
+}
+
+#[test]
+fn a_head_answers_its_conditions_as_a_get_does_and_never_with_a_body() {
+    let world = World::start();
+    let host = world.host("web-01");
+    let proxy = world.host_proxy(&host);
+    let (path, bytes) = (host.path("a"), b"one");
+    let etag = format!("\"{}\"", digest::md5_hex(bytes));
+    let other = "\"00000000000000000000000000000000\"";
+    let long_ago = "Sat, 01 Jan 2000 00:00:00 GMT";
+    for (name, door) in [("direct", world.direct(&host.cli)), ("proxy", proxy.door())] {
+        door.put(&path, bytes).expect(200);
+        let modified = door.head(&path).header("last-modified").expect("it was modified").to_owned();
+        for (conditions, status) in [
+            (&[("If-Match", &*etag)][..], 200),
+            (&[("If-Match", "*")], 200),
+            (&[("If-Match", other)], 412),
+            (&[("If-None-Match", other)], 200),
+            (&[("If-None-Match", &etag)], 304),
+            (&[("If-None-Match", "*")], 304),
+            (&[("If-Modified-Since", long_ago)], 200),
+            (&[("If-Modified-Since", &modified)], 304),
+            (&[("If-Unmodified-Since", &modified)], 200),
+            (&[("If-Unmodified-Since", long_ago)], 412),
+            // Of two, the tag is the one that counts.
+            (&[("If-Match", &etag), ("If-Unmodified-Since", long_ago)], 200),
+            (&[("If-None-Match", &etag), ("If-Modified-Since", long_ago)], 304),
+            // One that was sent the bytes 0-0 of another version must not take them for these.
+            (&[("If-Match", other), ("Range", "bytes=0-0")], 412),
+        ] {
+            let with = |method: &str| {
+                let request = door.request(method, &path).header("Connection", "close");
+                conditions.iter().fold(request, |request, (name, value)| request.header(name, value))
+            };
+            let what = format!("{name}: {conditions:?}");
+            let mut raw = Vec::new();
+            with("HEAD").open(door.address).and_then(|mut socket| socket.read_to_end(&mut raw)).expect("an answer");
+            let text = String::from_utf8_lossy(&raw);
+            assert!(text.ends_with("\r\n\r\n") && text.matches("\r\n\r\n").count() == 1, "{what}: a body: {text}");
+            let head = read_response(&mut raw.as_slice(), "HEAD").expect("it is whole");
+            let get = with("GET").send(door.address);
+            assert_eq!((head.status, get.status), (status, status), "{what}: {head}");
+            // Caches keep both by what a 304 says.
+            for kept in ["etag", "last-modified"] {
+                assert!(status == 412 || head.header(kept).is_some(), "{what}: no {kept}: {head}");
+                assert_eq!(head.header(kept), get.header(kept), "{what}: {kept}");
+            }
+        }
+        assert_eq!(
+            door.request("HEAD", &host.path("never")).header("If-None-Match", "*").send(door.address).status,
+            404
+        );
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Documents and tokens that nobody should send: S3's own error, soon, and nothing done.
 
 use kheeper_e2e::s3::{percent, xml_values};
-use kheeper_e2e::{Body, World, digest};
+use kheeper_e2e::{Body, Door, World, digest};
 
 #[test]
 fn a_hostile_document_is_refused_and_does_nothing_at_both_doors() {
@@ -61,28 +61,54 @@ fn a_hostile_document_is_refused_and_does_nothing_at_both_doors() {
 fn a_position_of_another_listing_shows_nothing_that_is_not_the_callers() {
     let world = World::start();
     let (host, other) = (world.host("web-01"), world.host("web-02"));
-    let (door, other_door) = (world.direct(&host.cli), world.direct(&other.cli));
+    let proxy = world.host_proxy(&host);
+    let other_door = world.direct(&other.cli);
+    let doors = [world.direct(&host.cli), proxy.door()];
     for name in ["a", "b", "c/1", "c/2"] {
-        door.put(&host.path(name), b"x").expect(200);
+        doors[0].put(&host.path(name), b"x").expect(200);
         other_door.put(&other.path(name), b"x").expect(200);
     }
-    let first = other_door.get("/myorg?list-type=2&max-keys=1").expect(200).text();
-    let token = xml_values(&first, "NextContinuationToken").remove(0);
-    door.get(&format!("/myorg?list-type=2&prefix=web-01/&continuation-token={}", percent(&token)))
-        .expect_error(400, "InvalidArgument");
-    let unprefixed = door.get(&format!("/myorg?list-type=2&continuation-token={}", percent(&token))).expect(200).text();
-    assert_eq!(xml_values(&unprefixed, "Key"), [""; 0], "all of the caller's keys sort before: {unprefixed}");
-    for token in ["x", "!!", &"A".repeat(5000)] {
-        let answer = door.get(&format!("/myorg?list-type=2&continuation-token={}", percent(token)));
-        assert!(answer.status == 400 || !answer.text().contains("web-02"), "{answer}");
-    }
-    let marker = door.get("/myorg?marker=web-00&prefix=").expect(200).text();
-    assert_eq!(xml_values(&marker, "Key").len(), 4, "{marker}");
+    let token_of = |door: &Door, parameters: &str| {
+        let page = door.get(&format!("/myorg?list-type=2&max-keys=1{parameters}")).expect(200).text();
+        percent(&xml_values(&page, "NextContinuationToken").remove(0))
+    };
+    let theirs = token_of(&other_door, "");
+    let their_upload = other_door.create_upload(&other.path("a"));
+    for door in &doors {
+        let after = |prefix: &str, token: &str| {
+            door.get(&format!("/myorg?list-type=2&prefix={prefix}&continuation-token={token}"))
+        };
+        after("web-01/", &theirs).expect_error(400, "InvalidArgument");
+        let unprefixed = after("", &theirs).expect(200).text();
+        assert_eq!(xml_values(&unprefixed, "Key"), [""; 0], "all of the caller's keys sort before: {unprefixed}");
+        // Of a listing of the caller's own, with another prefix or from version 1.
+        let own = token_of(door, "&prefix=web-01/c/");
+        after("web-01/a", &own).expect_error(400, "InvalidArgument");
+        assert_eq!(xml_values(&after("web-01/c/", &own).expect(200).text(), "Key"), ["web-01/c/2"]);
+        for token in ["x", "!!", "web-01%2Fa", &"A".repeat(5000)] {
+            after("web-01/", token).expect_error(400, "InvalidArgument");
+        }
+        let marker = door.get("/myorg?marker=web-00&prefix=").expect(200).text();
+        assert_eq!(xml_values(&marker, "Key").len(), 4, "{marker}");
+        let marker = door.get(&format!("/myorg?prefix=web-01/&marker={own}")).expect(200).text();
+        assert!(xml_values(&marker, "Key").iter().all(|key| key.starts_with("web-01/")), "a marker is a key: {marker}");
 
-    let upload = other_door.create_upload(&other.path("a"));
-    let uploads = door.get(&format!("/myorg?uploads&key-marker=web-01/&upload-id-marker={upload}")).expect(200).text();
-    assert_eq!(xml_values(&uploads, "UploadId"), [""; 0], "{uploads}");
-    door.get("/myorg?uploads&key-marker=a&upload-id-marker=nonsense").expect_error(400, "InvalidArgument");
+        // A marker of another's listing of uploads, of their own id or of none, and parts that were never numbered so.
+        let uploads = |markers: &str| door.get(&format!("/myorg?uploads&prefix=web-01/&{markers}"));
+        let own_upload = door.create_upload(&host.path("mine"));
+        for markers in [format!("key-marker=web-01/&upload-id-marker={their_upload}"), "key-marker=web-01/".to_owned()]
+        {
+            let text = uploads(&markers).expect(200).text();
+            assert_eq!(xml_values(&text, "UploadId"), [own_upload.as_str()], "{markers}: {text}");
+        }
+        let text = uploads(&format!("key-marker=web-02/a&upload-id-marker={their_upload}")).expect(200).text();
+        assert_eq!(xml_values(&text, "UploadId"), [""; 0], "{text}");
+        uploads("key-marker=a&upload-id-marker=nonsense").expect_error(400, "InvalidArgument");
+        let parts = format!("{}?uploadId={own_upload}&part-number-marker=", host.path("mine"));
+        assert_eq!(xml_values(&door.get(&format!("{parts}9999")).expect(200).text(), "PartNumber"), [""; 0]);
+        door.get(&format!("{parts}{theirs}")).expect_error(400, "InvalidArgument");
+        door.delete(&format!("{}?uploadId={own_upload}", host.path("mine"))).expect(204);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod acts;
 mod audit;
+mod bad_input;
 mod checksums;
 mod conditions;
 mod control;
@@ -20,6 +21,7 @@ mod members;
 mod multipart;
 mod neighbours;
 mod objects;
+mod races;
 mod revocation;
 mod rotation;
 mod scrub;

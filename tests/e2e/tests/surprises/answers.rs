@@ -3,6 +3,7 @@
 use kheeper_e2e::s3::xml_values;
 use kheeper_e2e::{Request, Response, World};
 
+use crate::stage::NEIGHBOURS_KEY;
 use crate::subject::{BUCKET, Subject};
 
 crate::cases! {
@@ -10,6 +11,7 @@ crate::cases! {
     18 => last_modified_survives_a_restart,
     23 => errors_are_xml_and_those_of_head_have_no_body,
     24 => a_missing_segment_is_404_under_each_of_its_names,
+    24 => a_head_beside_the_own_prefix_is_403_there_or_not,
     29 => metadata_follows_a_copy_onto_itself_and_nothing_is_gzipped,
     33 => any_region_and_any_access_key_will_do,
     34 => wal_g_without_path_style_is_told_so,
@@ -66,12 +68,29 @@ fn errors_are_xml_and_those_of_head_have_no_body(s: &Subject) {
     assert_eq!(raw.matches("\r\n\r\n").count(), 1, "{raw}");
 }
 
+/// The names that wal-fetch asks for, one after the other.
+const SUFFIXES: [&str; 6] = [".lz4", ".lzma", ".gz", ".", ".zst", ""];
+
 /// 24. wal-fetch asks six times, and PostgreSQL's recovery ends well only if each is 404.
 fn a_missing_segment_is_404_under_each_of_its_names(s: &Subject) {
-    for suffix in [".lz4", ".lzma", ".gz", ".", ".zst", ""] {
+    for suffix in SUFFIXES {
         let path = s.path(&format!("wal_005/000000010000000000000007{suffix}"));
         assert_eq!(s.head(&path).status, 404, "{path}");
     }
+}
+
+/// 24. A prefix that is not the host's stops recovery at the first name: by 404 it would end, short of its WAL, as if that
+/// were all there is.
+fn a_head_beside_the_own_prefix_is_403_there_or_not(s: &Subject) {
+    for prefix in ["web-02/", "web-0/", "web-011/", "WEB-01/", "never-joined/", "", "web-01"] {
+        for suffix in SUFFIXES {
+            let path = format!("/{BUCKET}/{prefix}wal_005/000000010000000000000007{suffix}");
+            let head = s.head(&path);
+            assert_eq!((head.status, &*head.body), (403, &b""[..]), "{path}: {head}");
+            s.get(&path).expect_error(403, "AccessDenied");
+        }
+    }
+    assert_eq!(s.head(&format!("/{BUCKET}/{NEIGHBOURS_KEY}")).status, 403, "what is there is no other answer");
 }
 
 /// 29. rclone keeps the time of a file there, and asks for gzip without meaning it.

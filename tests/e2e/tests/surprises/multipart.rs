@@ -2,8 +2,9 @@
 
 use std::thread;
 
+use kheeper_e2e::clock::MovedClock;
 use kheeper_e2e::s3::xml_values;
-use kheeper_e2e::{Request, digest, files};
+use kheeper_e2e::{Proxy, Request, World, digest, files};
 
 use crate::subject::{BUCKET, Subject};
 
@@ -11,6 +12,7 @@ crate::cases! {
     21 => complete_answers_with_bucket_key_location_and_etag,
     22 => a_complete_that_failed_is_not_a_200,
     31 => pgbackrest_is_understood_and_its_uploads_stay_listed,
+    31 => an_upload_that_nobody_aborts_ends_after_a_week_and_one_that_goes_on_does_not,
     38 => parts_come_in_any_order_again_and_unlisted,
     39 => of_many_creations_of_one_key_one_wins,
 }
@@ -70,9 +72,39 @@ fn pgbackrest_is_understood_and_its_uploads_stay_listed(s: &Subject) {
     }
     let read = send("HEAD", &s.path("archive/small"), b"").expect(200);
     assert!(read.header("content-length") == Some("5") && read.header("last-modified").is_some(), "{read}");
-    // The upload that nobody aborts is there until the server's timer takes it (7 days; see docs/limits.md).
+    // The upload that nobody aborts is there until the next case.
     let uploads = s.get(&format!("/{BUCKET}?uploads=&prefix={prefix}")).expect(200).text();
     assert_eq!(xml_values(&uploads, "UploadId"), [upload]);
+}
+
+/// 31. The server ends what pgBackRest leaves, by the last part that came and no sooner; a slow upload is not one of these.
+fn an_upload_that_nobody_aborts_ends_after_a_week_and_one_that_goes_on_does_not(_: &Subject) {
+    const DAY_MINUTES: u64 = 24 * 60;
+    let mut world = World::start();
+    let host = world.host("web-01");
+    let mut clock = MovedClock::new(&world.path("clock"));
+    clock.restart(&mut world.server);
+    let proxy = Proxy::start_in(&host.cli, &[], &clock.variables());
+    let door = proxy.door();
+    let tick = || drop(door.put(&host.path("tick"), b"tick").expect(200));
+    let (stale, slow) = (host.path("stale"), host.path("slow"));
+    let bytes = files::random_bytes(31, 100_000);
+    let (left, going) = (door.create_upload(&stale), door.create_upload(&slow));
+    let (left_part, going_part) = (door.part(&stale, &left, 1, &bytes), door.part(&slow, &going, 1, &bytes));
+    let swept = || {
+        world.server.operator(&["sweep"]).ok();
+        xml_values(&door.get("/myorg?uploads&prefix=web-01/").expect(200).text(), "Key")
+    };
+    clock.pass_until(4 * DAY_MINUTES, tick);
+    assert_eq!(door.part(&slow, &going, 1, &bytes), going_part);
+    clock.pass_until(7 * DAY_MINUTES - 60, tick);
+    assert_eq!(swept(), ["web-01/slow", "web-01/stale"], "an hour before the week is over");
+    clock.pass_until(7 * DAY_MINUTES + 60, tick);
+    assert_eq!(swept(), ["web-01/slow"]);
+    door.get(&format!("{stale}?uploadId={left}")).expect_error(404, "NoSuchUpload");
+    door.complete(&stale, &left, &[(1, &left_part)]).expect_error(404, "NoSuchUpload");
+    door.complete(&slow, &going, &[(1, &going_part)]).expect(200);
+    assert!(door.get(&slow).expect(200).body == bytes);
 }
 
 /// 38. In parallel, out of order, one of them twice (the last counts), and more than Complete lists.

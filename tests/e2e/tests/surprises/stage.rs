@@ -19,6 +19,7 @@ pub(crate) struct Stage {
 /// The proxy of `web-01`, and a neighbour with a key that `web-01` must not see.
 pub(crate) struct Kheeper {
     pub(crate) proxy: Proxy,
+    pub(crate) host: Host,
     pub(crate) neighbour: Host,
     pub(crate) world: World,
 }
@@ -34,9 +35,10 @@ impl Stage {
     pub(crate) fn kheeper(&self) -> &Kheeper {
         self.kheeper.get_or_init(|| {
             let world = World::start();
-            let proxy = world.host_proxy(&world.host("web-01"));
+            let host = world.host("web-01");
+            let proxy = world.host_proxy(&host);
             let neighbour = world.host("web-02");
-            let kheeper = Kheeper { proxy, neighbour, world };
+            let kheeper = Kheeper { proxy, host, neighbour, world };
             kheeper.neighbours_door().put(&format!("/myorg/{NEIGHBOURS_KEY}"), b"kept").expect(200);
             kheeper
         })

@@ -1,6 +1,6 @@
 //! What a case runs against: kheeper through a host's proxy, or the peer. Requests are the same bytes, but for who signs.
 
-use std::io::{BufReader, Read as _};
+use std::io::{BufReader, ErrorKind, Read as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -218,19 +218,26 @@ impl Subject {
         answer
     }
 
-    /// Sends a head that waits for `100 Continue`. The first status that comes, and the whole answer where the body was wanted.
-    pub(crate) fn ask_first(&self, target: &str, body: &[u8]) -> (u16, Option<Response>) {
-        use std::io::Write as _;
-        let request = Request::new("PUT", target).header("Expect", "100-continue").body(body);
-        let (request, _) = self.signed(request);
-        let stream = request.open(self.address()).expect("it listens");
+    /// Sends the head of `request`, which has its credentials, and not a byte of its body. The first status that comes; where
+    /// that is 100, nothing else has come, the body is sent, and this is the answer to it.
+    #[track_caller]
+    pub(crate) fn ask_first(&self, request: Request) -> (u16, Option<Response>) {
+        let request = request.header("Expect", "100-continue");
+        let mut stream = request.open(self.address()).expect("it listens");
         let mut reader = BufReader::new(stream.try_clone().expect("a socket"));
         let (status, _) = http::read_head(&mut reader).expect("an answer before the body");
         if status != 100 {
             return (status, None);
         }
-        (&stream).write_all(body).expect("the body is wanted");
-        (status, Some(http::read_response(&mut reader, "PUT").expect("an answer")))
+        stream.set_nonblocking(true).expect("a socket");
+        let more = stream.peek(&mut [0]).map_err(|error| error.kind());
+        assert!(
+            reader.buffer().is_empty() && more == Err(ErrorKind::WouldBlock),
+            "an answer to a body that was not sent"
+        );
+        stream.set_nonblocking(false).expect("a socket");
+        request.write_body(&mut stream).expect("the body is wanted");
+        (status, Some(http::read_response(&mut reader, &request.method).expect("an answer")))
     }
 }
 
