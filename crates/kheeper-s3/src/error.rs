@@ -53,10 +53,6 @@ codes! {
     AccessDenied = FORBIDDEN, "Access Denied";
     /// A checksum or Content-MD5 did not match the bytes that arrived.
     BadDigest = BAD_REQUEST, "The checksum you specified did not match the bytes that were received.";
-    /// The bucket exists and is somebody else's.
-    BucketAlreadyExists = CONFLICT, "The requested bucket name is not available.";
-    /// The bucket exists and is the caller's: success for most clients.
-    BucketAlreadyOwnedByYou = CONFLICT, "The bucket you tried to create already exists, and you own it.";
     /// Two writes raced, and this one lost.
     ConditionalRequestConflict = CONFLICT, "A conflicting operation was in progress. Try again.";
     /// The whole object is larger than S3 allows.
@@ -103,8 +99,6 @@ codes! {
     MethodNotAllowed = METHOD_NOT_ALLOWED, "The specified method is not allowed against this resource.";
     /// A body whose length nobody declared.
     MissingContentLength = LENGTH_REQUIRED, "You must provide the Content-Length HTTP header.";
-    /// The bucket is not there.
-    NoSuchBucket = NOT_FOUND, "The specified bucket does not exist.";
     /// The object is not there: said only when the index positively knows.
     NoSuchKey = NOT_FOUND, "The specified key does not exist.";
     /// The upload is not there: never begun, aborted, or completed.

@@ -95,8 +95,8 @@ fn a_list_of_parts_that_is_wrong_completes_nothing_and_spoils_nothing_at_both_do
         let short = door.part(&path, &upload, 2, &big[..PART - 1]);
         let last = door.part(&path, &upload, 3, end);
         let never = "\"00000000000000000000000000000000\"";
-        let lists: [(&str, &[(u32, &str)], &str); 8] = [
-            ("out of order", &[(3, &last), (1, &first)], "InvalidPartOrder"),
+        for (what, list, code) in [
+            ("out of order", &[(3, &*last), (1, &*first)][..], "InvalidPartOrder"),
             ("out of order behind a good one", &[(1, &first), (3, &last), (2, &short)], "InvalidPartOrder"),
             ("one twice", &[(1, &first), (1, &first)], "InvalidPartOrder"),
             ("too small by a byte", &[(1, &first), (2, &short), (3, &last)], "EntityTooSmall"),
@@ -104,8 +104,7 @@ fn a_list_of_parts_that_is_wrong_completes_nothing_and_spoils_nothing_at_both_do
             ("another's ETag", &[(1, &first), (3, &first)], "InvalidPart"),
             ("an ETag of nothing", &[(1, never)], "InvalidPart"),
             ("no part", &[], "MalformedXML"),
-        ];
-        for (what, list, code) in lists {
+        ] {
             let answer = door.complete(&path, &upload, list);
             assert_eq!((answer.status, &*answer.code()), (400, code), "{name}, {what}: {answer}");
             door.get(&path).expect_error(404, "NoSuchKey");
@@ -147,7 +146,7 @@ fn an_upload_that_was_never_begun_here_is_no_such_upload_whatever_is_asked_of_it
             door.get(&path).expect_error(404, "NoSuchKey");
         }
         let parts = door.get(&format!("{path}?uploadId={own}")).expect(200).text();
-        assert_eq!(xml_values(&parts, "ETag"), [part.clone()], "{name}");
+        assert_eq!(xml_values(&parts, "ETag"), [&*part], "{name}");
         door.complete(&path, &own, &[(1, &part)]).expect(200);
         assert_eq!(door.get(&path).expect(200).body, b"part");
         door.get(&format!("{path}-of-another-key?uploadId={other_key}")).expect(200);
@@ -253,7 +252,7 @@ fn two_gibibytes_of_document_cost_neither_program_memory_and_change_nothing() {
     assert_eq!(door.head(&tagged).expect(200).header("x-amz-tagging-count"), None);
     door.get(&path).expect_error(404, "NoSuchKey");
     let listed = door.get(&format!("{path}?uploadId={upload}")).expect(200).text();
-    assert_eq!(xml_values(&listed, "ETag"), [part.clone()]);
+    assert_eq!(xml_values(&listed, "ETag"), [&*part]);
     door.complete(&path, &upload, &[(1, &part)]).expect(200);
     assert_eq!(
         door.get(&path).expect(200).header("etag"),

@@ -79,8 +79,7 @@ fn a_missing_segment_is_404_under_each_of_its_names(s: &Subject) {
     }
 }
 
-/// 24. A prefix that is not the host's stops recovery at the first name: by 404 it would end, short of its WAL, as if that
-/// were all there is.
+/// 24. A prefix that is not the host's stops recovery at the first name: by 404 it would end, short of its WAL.
 fn a_head_beside_the_own_prefix_is_403_there_or_not(s: &Subject) {
     for prefix in ["web-02/", "web-0/", "web-011/", "WEB-01/", "never-joined/", "", "web-01"] {
         for suffix in SUFFIXES {

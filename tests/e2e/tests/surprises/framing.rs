@@ -85,8 +85,7 @@ fn aws_chunked_leaves_the_encoding_and_the_rest_stays(s: &Subject) {
     }
 }
 
-/// 7. wal-g, s5cmd and boto3 send nothing before it but wait for a second: here nothing is sent at all until the 100 is
-/// there, whatever the body's size and framing, so that a server which reads first would never answer.
+/// 7. Clients wait a second for it. Here nothing is sent before it at all: a server that reads first never answers.
 fn the_100_comes_before_a_byte_of_any_body(s: &Subject) {
     let large = files::random_bytes(7, 3 << 20);
     for (name, body) in [("small", &large[..100]), ("at-the-edge", &large[..65_536]), ("large", &large)] {

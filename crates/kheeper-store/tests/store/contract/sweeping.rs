@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kheeper_model::{AttemptId, ObjectHeaders, Timestamp};
 use kheeper_store::{
-    CompletePart, CompleteRequest, CopyRequest, DeleteHost, FsckOptions, HostCredential, NewJoinToken, NewPart,
-    NewUpload, Precondition, StoreError, SweepReport,
+    Background, CompletePart, CompleteRequest, CopyRequest, DeleteHost, FsckOptions, HostCredential, NewJoinToken,
+    NewPart, NewUpload, Precondition, StoreError, SweepReport,
 };
 
-use crate::fixture::{Fixture, Host, fixture, integrity, key, namespace, new_object, payload};
+use crate::fixture::{Fixture, Host, fixture, fixture_with, integrity, key, namespace, new_object, payload};
 
 const HOUR: u64 = 3600;
 
@@ -210,6 +211,27 @@ async fn idle_uploads_are_given_up_and_active_ones_are_not() {
     let report = sweep(&fixture).await;
     assert_eq!((report.deleted_contents, report.deleted_blobs), (1, 1));
     assert_eq!(blob_files(&fixture).len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_runs_gives_up_idle_uploads_within_the_hour_without_being_asked() {
+    let fixture = fixture_with(|options| options.background = Background::Run).await;
+    let host = fixture.host("web-01", 9).await;
+    let (key, attempt) = (key("web-01/idle"), AttemptId::random());
+    let create = NewUpload { key: key.clone(), attempt, headers: ObjectHeaders::new(), checksum: None };
+    let upload = host.store.create_upload(create).await.unwrap();
+    pass_hours(&fixture, 7 * 24 + 1).await;
+    assert!(host.store.list_parts(&key, &upload, 0, 10).await.is_ok(), "its week is over, and nobody has looked");
+    // An hour that upkeep has waited; what it does then takes the time that it takes.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(HOUR)).await;
+    tokio::time::resume();
+    let gone = async {
+        while host.store.list_parts(&key, &upload, 0, 10).await.is_ok() {}
+        host.store.list_parts(&key, &upload, 0, 10).await
+    };
+    let gone = tokio::time::timeout(Duration::from_secs(60), gone).await;
+    assert!(matches!(gone, Ok(Err(StoreError::NoSuchUpload))), "nobody gave it up: {gone:?}");
 }
 
 #[tokio::test]
