@@ -81,16 +81,28 @@ impl Cluster {
         self.running = Some(Running::start("postgres", command));
     }
 
-    /// Starts it, and waits until it accepts connections: until it has recovered and was promoted, if it had to.
+    /// Starts it, and waits until it accepts connections: until it has recovered and was promoted, if it had to. However many
+    /// segments it recovers from, each must come within the limit.
     pub fn start(&mut self) {
         self.launch();
         let name = format!("PostgreSQL in {}", self.data.display());
-        wait::until(&name, PATIENCE, || {
-            if let Some(status) = self.running().try_wait() {
-                panic!("{name} ended ({status}):\n{}", self.running().log());
+        let mut restored = 0;
+        loop {
+            let so_far = wait::until(&name, PATIENCE, || {
+                if let Some(status) = self.running().try_wait() {
+                    panic!("{name} ended ({status}):\n{}", self.running().log());
+                }
+                if self.try_sql("select 1").status.success() {
+                    return Some(None);
+                }
+                let so_far = self.running().log().matches("restored log file").count();
+                (so_far > restored).then_some(Some(so_far))
+            });
+            match so_far {
+                Some(so_far) => restored = so_far,
+                None => return,
             }
-            self.try_sql("select 1").status.success().then_some(())
-        });
+        }
     }
 
     /// Starts it on a restored directory, so that it recovers from its archive.
