@@ -3,6 +3,7 @@
 //! The proxy throws credentials away, but every S3 client insists on having some: they are `dummy`, on purpose.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::str::FromStr;
 
 use kheeper_model::Namespace;
@@ -175,10 +176,14 @@ impl ClientEnv {
     }
 
     /// Each language's SDK has its own idea of where to read an authority: the AWS tools' own name, that of Go and
-    /// OpenSSL (Rust, Ruby, PHP), and Node's. Java reads a key store of its own (docs/operate.md).
+    /// OpenSSL (Rust, Ruby, PHP), and Node's. Java reads a key store of its own, which the proxy writes beside the file.
     fn sdk(&self) -> Vec<(&'static str, String)> {
         let mut settings = self.aws();
         settings.extend(self.trusting(&[GO_TRUSTS, "NODE_EXTRA_CA_CERTS"]));
+        settings.extend(self.ca_file.iter().map(|file| {
+            let store = Path::new(file).with_extension("jks");
+            ("JAVA_TOOL_OPTIONS", format!("-Djavax.net.ssl.trustStore={}", store.display()))
+        }));
         settings
     }
 
@@ -332,10 +337,11 @@ mod tests {
             (Tool::Litestream, "SSL_CERT_FILE=/var/lib/ca.pem"),
             (Tool::Mc, "SSL_CERT_FILE=/var/lib/ca.pem"),
             (Tool::Sdk, "NODE_EXTRA_CA_CERTS=/var/lib/ca.pem"),
+            (Tool::Sdk, "JAVA_TOOL_OPTIONS=-Djavax.net.ssl.trustStore=/var/lib/ca.jks"),
         ] {
             let text = tls_env().render(tool);
             assert!(text.lines().any(|found| found == line), "{line} is missing from\n{text}");
-            assert!(!env(None).render(tool).contains("ca.pem"), "{tool:?} without TLS");
+            assert!(!env(None).render(tool).contains("/var/lib/ca."), "{tool:?} without TLS");
         }
     }
 

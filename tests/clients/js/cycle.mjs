@@ -164,6 +164,8 @@ const cycle = {
     await hasStatus(s3.send(new GetObjectCommand({ Bucket, Key })), 403);
     await hasStatus(s3.send(new PutObjectCommand({ Bucket, Key, Body: content(1, 100) })), 403);
   },
+  "what is never done is 501": () =>
+    hasStatus(put("encrypted", content(1, 100), { ServerSideEncryption: "aws:kms" }), 501),
   "what is left": remains,
 };
 

@@ -82,7 +82,16 @@ impl Drop for Row {
 
 /// Notes a client that could not run here, and why; on standard output too, past the capture of the test runner.
 pub fn absent(client: &str, why: &str) {
-    append(&[client, "-", "-", "-", &format!("NOT RUN: {why}")]);
+    not_run(client, "-", "-", why);
+}
+
+/// Notes that a client which is here cannot be reached over `wire`.
+pub fn cannot_speak(client: &str, version: &str, wire: Wire, why: &str) {
+    not_run(client, version, wire.as_str(), why);
+}
+
+fn not_run(client: &str, version: &str, wire: &str, why: &str) {
+    append(&[client, version, wire, "-", &format!("NOT RUN: {why}")]);
     let _ = std::io::stdout().write_all(format!("\nCLIENT-NOT-RUN {client}: {why}\n").as_bytes());
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::cli::Cli;
+use crate::http::Request;
 use crate::process::Running;
 use crate::s3::Door;
 use crate::server::free_port;
@@ -77,6 +78,23 @@ impl Proxy {
         let env = self.cli.ok(&["hosts", "me", "--env=sdk", "--endpoint", &endpoint]).stdout;
         let file = env.lines().find_map(|line| line.strip_prefix("AWS_CA_BUNDLE="));
         file.unwrap_or_else(|| panic!("no authority in\n{env}")).into()
+    }
+
+    /// How many answers of `class`, such as `4xx`, it has given so far: what a client sends again is counted again.
+    #[track_caller]
+    pub fn answers(&self, class: &str) -> u64 {
+        let metrics = Request::new("GET", "/-/metrics").send(self.address()).expect(200).text();
+        let name = format!("kheeper_proxy_answers_total{{class=\"{class}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&*name));
+        line.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no {name} in {metrics}"))
+    }
+
+    /// What `act` did, and how many more answers of `class` there are since: how often it was told so.
+    #[track_caller]
+    pub fn counting<T>(&self, class: &str, act: impl FnOnce() -> T) -> (T, u64) {
+        let before = self.answers(class);
+        let done = act();
+        (done, self.answers(class) - before)
     }
 
     /// The running program.

@@ -37,7 +37,11 @@ impl Scene {
     /// A world with one host, and a proxy each for it and for the owner. The proxies speak both on one port; clients are
     /// told of `wire`.
     pub fn start(wire: Wire) -> Self {
-        let world = World::start();
+        Self::in_world(World::start(), wire)
+    }
+
+    /// The same in a world of the test's own.
+    pub fn in_world(world: World, wire: Wire) -> Self {
         let host = world.host("web-01");
         let proxy = Proxy::start(&host.cli, &["--tls"]);
         let owner_proxy = Proxy::start(&world.alice, &["--tls"]);
@@ -76,9 +80,13 @@ impl Scene {
 
     /// What it prints for the owner, who has to say which host is meant.
     pub fn owner_settings(&self, tool: &str) -> String {
+        self.owner_settings_at(tool, &self.owner_endpoint())
+    }
+
+    /// The same for another of the owner's proxies.
+    pub fn owner_settings_at(&self, tool: &str, endpoint: &str) -> String {
         let (env, host) = (format!("--env={tool}"), self.host.namespace());
-        let endpoint = self.owner_endpoint();
-        self.world.alice.ok(&["hosts", "me", &env, "--host", &host, "--endpoint", &endpoint]).stdout
+        self.world.alice.ok(&["hosts", "me", &env, "--host", &host, "--endpoint", endpoint]).stdout
     }
 
     /// `program` as the host runs it: with the variables of `tool`, and no others of that kind.

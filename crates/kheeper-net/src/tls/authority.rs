@@ -11,6 +11,7 @@ use rustls_pki_types::pem::PemObject as _;
 
 use super::TlsError;
 use super::files::{self, PRIVATE, PUBLIC};
+use super::java_trust_store;
 
 /// What an authority is called, and what it may vouch for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct Authority {
 impl Authority {
     /// The file, within an authority's directory, that clients are given.
     pub const CERTIFICATE_FILE: &str = "ca.pem";
+    /// The same for Java, beside it, where the clients are the machine's own.
+    pub const JAVA_FILE: &str = "ca.jks";
     const KEY_FILE: &str = "ca-key.pem";
 
     /// Opens the authority in `dir`, which must exist, or makes one there. Refuses a key that others can read.
@@ -63,6 +66,12 @@ impl Authority {
             std::fs::read_to_string(&cert_file).map_err(|source| TlsError::Read { path: cert_file.clone(), source })?;
         let der = CertificateDer::from_pem_slice(pem.as_bytes())
             .map_err(|error| malformed(cert_file.clone(), error.to_string()))?;
+        if matches!(spec, AuthoritySpec::LoopbackOnly { .. }) {
+            let (java_file, store) = (dir.join(Self::JAVA_FILE), java_trust_store::key_store(&der));
+            if std::fs::read(&java_file).ok().is_none_or(|found| found != store) {
+                files::write_synced(&java_file, &store, PUBLIC)?;
+            }
+        }
         Ok(Self { issuer: Issuer::new(params, key), pem, der, _lock: lock })
     }
 

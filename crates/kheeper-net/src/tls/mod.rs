@@ -7,6 +7,7 @@
 mod authority;
 mod certificate;
 mod files;
+mod java_trust_store;
 mod own_certificate;
 
 use std::io;

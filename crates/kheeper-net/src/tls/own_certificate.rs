@@ -281,7 +281,8 @@ mod tests {
         for entry in fs::read_dir(dir.path()).expect("listed") {
             let entry = entry.expect("an entry");
             let mode = entry.metadata().expect("there").permissions().mode() & 0o7777;
-            if fs::read_to_string(entry.path()).expect("read").contains("PRIVATE KEY") {
+            let content = fs::read(entry.path()).expect("read");
+            if String::from_utf8_lossy(&content).contains("PRIVATE KEY") {
                 keys += 1;
                 assert_eq!(mode, 0o600, "{}", entry.path().display());
             }
@@ -289,6 +290,19 @@ mod tests {
         assert_eq!(keys, 2, "the authority's and the certificate's");
         let mode = fs::metadata(dir.path().join("ca.pem")).expect("there").permissions().mode() & 0o7777;
         assert_eq!(mode, 0o644);
+    }
+
+    #[test]
+    fn an_authority_for_loopback_is_there_for_java_too_and_again_when_it_is_another() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let java = dir.path().join("ca.jks");
+        let first = open(dir.path(), NOW);
+        let store = fs::read(&java).expect("it is made");
+        assert!(store.windows(first.authority().len()).any(|bytes| bytes == first.authority().as_ref()));
+        assert_eq!(fs::metadata(&java).expect("there").permissions().mode() & 0o7777, 0o644);
+        fs::write(&java, b"damaged").expect("writable");
+        open(dir.path(), NOW);
+        assert!(fs::read(&java).expect("there") == store);
     }
 
     #[test]

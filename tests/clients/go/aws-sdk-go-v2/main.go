@@ -177,6 +177,14 @@ func (c *client) Ranges(whole []byte) error {
 	return Want(c.Status(err) == 416, "a range behind the end: %v", err)
 }
 
+func (c *client) Unsupported() error {
+	_, err := c.s3.PutObject(c.ctx, &s3.PutObjectInput{
+		Bucket: c.bucket, Key: c.key("encrypted"), Body: bytes.NewReader(Content(1, 100)),
+		ServerSideEncryption: types.ServerSideEncryptionAwsKms,
+	})
+	return err
+}
+
 func (c *client) Absent(name string) error {
 	_, err := c.Get(name)
 	_, headErr := c.Head(name)

@@ -69,6 +69,8 @@ type Client interface {
 	Ranges(whole []byte) error
 	// Absent finds that the SDK has its own error for a GET, and for a HEAD, of what is not there.
 	Absent(name string) error
+	// Unsupported asks for what is never done here.
+	Unsupported() error
 }
 
 // Condition is what a write is made to depend on: ETags, without quotes.
@@ -109,6 +111,7 @@ func Run(arguments Arguments, at func(prefix string) Client) {
 	step("many deleted at once", c.deletes)
 	step("absent is 404", func() error { return c.Absent("many/1") })
 	step("another host is 403", cycle{at(arguments.Foreign)}.refused)
+	step("what is never done is 501", func() error { return c.has(501, c.Unsupported()) })
 	step("what is left", c.remains)
 }
 

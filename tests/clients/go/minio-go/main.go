@@ -177,6 +177,11 @@ func (c *client) Ranges(whole []byte) error {
 	return First(err, Same("read at an offset", got, whole[5242000:5243000]))
 }
 
+func (c *client) Unsupported() error {
+	_, err := c.minio.GetBucketPolicy(c.ctx, c.bucket)
+	return err
+}
+
 func (c *client) Absent(name string) error {
 	_, err := c.Get(name)
 	_, headErr := c.Head(name)

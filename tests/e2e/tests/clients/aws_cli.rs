@@ -96,7 +96,11 @@ fn cycle(client: &Client, wire: Wire) {
     aws.host(&["s3", "rm", "--recursive", &format!("{there}dir/")]).ok();
     let left = aws.host(&["s3", "ls", "--recursive", there]).ok().stdout;
     assert_eq!(left.lines().count(), 3, "{left}");
-    aws.host(&["s3", "cp", &format!("{there}readme.txt"), s(&scene.path("still"))]).ok();
+    std::fs::remove_dir_all(source.join("dir")).expect("our own directory");
+    let again = scene.path("again");
+    aws.host(&["s3", "sync", there, s(&again)]).ok();
+    assert_same(&again, &source);
+    row.did("prune and restore");
     aws.host(&["s3", "rm", "--recursive", there]).ok();
     assert_eq!(aws.host(&["s3", "ls", "--recursive", there]).stdout, "", "everything is deleted");
     row.did("rm");

@@ -35,7 +35,7 @@ fn readable_by_postgres(scene: &Scene) -> Barman {
     let mut cp = Command::new("cp");
     cp.arg("-r").arg(toolbox::installed("barman").expect("it said its version")).arg(&copy);
     cp.arg("--dereference");
-    command::run(cp, secs(60)).ok();
+    command::run(cp, secs(180)).ok();
     let libraries = std::fs::read_dir(copy.join("lib")).expect("a Python environment has one");
     let library = libraries.map(|entry| entry.expect("readable").path()).next().expect("of one Python");
     let packages = library.join("site-packages");

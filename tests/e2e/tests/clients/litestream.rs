@@ -6,8 +6,9 @@ use std::process::Command;
 use kheeper_e2e::matrix::{Row, Wire};
 use kheeper_e2e::toolbox::Client;
 use kheeper_e2e::wait::secs;
-use kheeper_e2e::{Scene, command};
+use kheeper_e2e::{Done, Scene, command, files};
 
+use crate::refusals::{FORBIDDEN, assert_named};
 use crate::s;
 
 /// Writes more into a database than fits into one part, so that snapshots are sent in parts.
@@ -68,8 +69,7 @@ fn cycle(client: &Client, wire: Wire) {
     assert!(rows(&first).starts_with("120 "));
     row.did("restore of an earlier state");
 
-    python(FILL, &[s(&database), "1"]);
-    host(&["replicate", "-once", "-force-snapshot", "-enforce-retention", s(&database), &there]).ok();
+    prunes(&scene, &database, &there, &host);
     let again = scene.path("again.db");
     host(&["restore", "-o", s(&again), &there]).ok();
     assert_eq!(rows(&again), rows(&database));
@@ -80,5 +80,26 @@ fn cycle(client: &Client, wire: Wire) {
     command::run(owner, secs(120)).ok();
     assert_eq!(rows(&elsewhere), rows(&database));
     row.did("owner restores");
+    let mut owner = scene.owner_client(&client.program, "litestream");
+    owner.args(["replicate", "-once", s(&elsewhere), &owners.replace("app?", "stray?")]);
+    assert_named(&command::run(owner, secs(120)), FORBIDDEN);
+    row.did("owner is refused to write");
     row.green();
+}
+
+/// A second snapshot (which litestream keeps at its level 9), and a retention that is over at once: the first is gone.
+fn prunes(scene: &Scene, database: &Path, there: &str, host: &impl Fn(&[&str]) -> Done) {
+    let config = scene.path("litestream.yml");
+    let replica = format!("dbs:\n  - path: {}\n    replicas:\n      - url: {there}\n", database.display());
+    files::write(&config, format!("snapshot:\n  retention: 1ms\n{replica}").as_bytes());
+    let snapshot = ["replicate", "-once", "-config", s(&config), "-force-snapshot"];
+    python(FILL, &[s(database), "1"]);
+    host(&snapshot).ok();
+    let keys = || scene.proxy.door().keys("myorg", "web-01/litestream/", 1000);
+    let before = keys();
+    python(FILL, &[s(database), "1"]);
+    host(&[&snapshot[..], &["-enforce-retention"]].concat()).ok();
+    let after = keys();
+    let gone: Vec<&String> = before.iter().filter(|key| !after.contains(key)).collect();
+    assert!(gone.iter().any(|key| key.contains("/0009/")), "of {before:?} there are still {after:?}");
 }

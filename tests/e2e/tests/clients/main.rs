@@ -3,15 +3,18 @@
 //! A file per client. What they did is the client matrix ([`kheeper_e2e::matrix`]), which `./test` prints; a client that is
 //! not here leaves a row that says why, and its test passes: `./test` fails in the step that should have installed it.
 
+mod asks;
 mod aws_cli;
 mod barman;
 mod boto3;
 mod duplicity;
 mod litestream;
 mod mc;
+mod overload;
 mod pgbackrest;
 mod postgres_cycle;
 mod rclone;
+mod refusals;
 mod restic;
 mod s3cmd;
 mod s5cmd;

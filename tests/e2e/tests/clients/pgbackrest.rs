@@ -5,12 +5,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use kheeper_e2e::archiver::Site;
-use kheeper_e2e::matrix::{Row, Wire};
+use kheeper_e2e::matrix::{self, Row, Wire};
 use kheeper_e2e::postgres::{Cluster, make_directory};
 use kheeper_e2e::toolbox::Client;
 use kheeper_e2e::unix::database_account;
-use kheeper_e2e::wait::secs;
-use kheeper_e2e::{Done, Scene, command};
+use kheeper_e2e::{Done, Proxy, Scene};
+
+use crate::refusals::{FORBIDDEN, Requests, UNSUPPORTED, assert_named};
 
 /// The first version that has plain endpoints.
 const PLAIN_SINCE: (u32, u32) = (2, 58);
@@ -29,8 +30,10 @@ fn pgbackrest_does_its_whole_cycle_over_a_plain_connection_where_it_can() {
     let Some(client) = Client::distribution("pgbackrest", &["version"]) else { return };
     let mut numbers = client.version.split('.').map(|number| number.parse().unwrap_or(0));
     if (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= PLAIN_SINCE {
-        cycle(&client, Wire::Plain);
+        return cycle(&client, Wire::Plain);
     }
+    let why = format!("it has plain endpoints from {}.{} on", PLAIN_SINCE.0, PLAIN_SINCE.1);
+    matrix::cannot_speak("pgBackRest", &client.version, Wire::Plain, &why);
 }
 
 /// pgBackRest's side of a host: its settings, and PostgreSQL's account to run it as.
@@ -134,13 +137,17 @@ fn cycle(client: &Client, wire: Wire) {
     let rows = cluster.rows();
     lose_and_restore(&mut cluster, &stanza, &rows);
     row.did("restore after expire");
+    refused(&scene, &stanza, &mut row);
     cluster.stop();
 
-    owner_restores(&scene, client, &cluster);
-    row.did("owner restores");
+    owner_restores(&scene, &rows);
+    row.did("owner restores and replays");
 
+    let before = scene.proxy.answers("5xx");
     what_recovery_is_told(&mut scene, &stanza, &segment);
-    row.did("an outage stops recovery");
+    let count = scene.proxy.answers("5xx") - before;
+    assert!(count >= 2, "a 503 was sent {count} times");
+    row.did(&format!("an outage is asked again ({count}x), and stops recovery"));
     row.green();
 }
 
@@ -153,23 +160,40 @@ fn lose_and_restore(cluster: &mut Cluster, stanza: &Stanza, rows: &str) {
     assert_eq!(cluster.rows(), rows);
 }
 
-/// On a workstation, where nothing runs: into a directory of the owner's own account.
-fn owner_restores(scene: &Scene, client: &Client, original: &Cluster) {
-    let home = scene.path("workstation");
-    let data = home.join("data");
-    std::fs::create_dir_all(&data).expect("our own directory");
-    let config = write_config(&home, &scene.owner_settings("pgbackrest"), &data);
-    let run = |args: &[&str]| {
-        let mut pgbackrest = scene.owner_client(&client.program, "aws");
-        pgbackrest.arg("--config").arg(&config).arg("--stanza=main").args(args);
-        command::run(pgbackrest, secs(120))
+/// How often a refusal is sent: pgBackRest goes on after whatever is 500 or more until its `io-timeout`.
+fn refused(scene: &Scene, stanza: &Stanza, row: &mut Row) {
+    let create = |path: &str| {
+        stanza.site.run(&stanza.command(&format!("--repo1-path={path} --io-timeout=3 stanza-create")), &[])
     };
-    run(&["restore", "--type=none"]).ok();
-    let version = |data: &Path| std::fs::read(data.join("PG_VERSION")).expect("it was restored");
-    assert_eq!(version(&data), version(&original.data));
-    run(&["stop"]).ok();
-    let refused = run(&["stanza-delete", "--force"]).failed();
-    assert!(refused.text().contains("403"), "owners write nothing: {refused}");
+    let (done, count) = scene.proxy.counting("4xx", || create("/web-02/pgbackrest"));
+    assert_named(&done, FORBIDDEN);
+    Requests::Once(1).check(403, count, &done);
+    row.did("a 403 ends it (1x sent)");
+    let (done, count) = scene.proxy.counting("5xx", || create("/web-01/kms --repo1-s3-kms-key-id=some-key"));
+    assert_named(&done, UNSUPPORTED);
+    Requests::UpTo(30).check(501, count, &done);
+    row.did(&format!("a 501 ends it with io-timeout ({count}x sent in 3 s)"));
+}
+
+/// On a workstation: a cluster that has every row, and archives nothing.
+fn owner_restores(scene: &Scene, rows: &str) {
+    let cli = scene.world.workstation();
+    let proxy = Proxy::start(&cli, &["--tls"]);
+    let site = Site::of_reader(&scene.world, &cli, &proxy, &scene.host, "home-workstation");
+    let mut replayed = Cluster::at(&site.home);
+    make_directory(&replayed.data);
+    std::fs::set_permissions(&replayed.data, std::fs::Permissions::from_mode(0o700)).expect("our own directory");
+    let settings = scene.owner_settings_at("pgbackrest", &scene.endpoint(&proxy));
+    let stanza = Stanza { config: write_config(&site.home, &settings, &replayed.data), site };
+    stanza.ok("restore");
+    replayed.set("archive_mode", "off");
+    replayed.set_environment(stanza.site.environment());
+    replayed.start();
+    assert_eq!(replayed.rows(), rows);
+    replayed.stop();
+    stanza.ok("stop");
+    let refused = stanza.site.run(&stanza.command("stanza-delete --force"), &[]);
+    assert_named(&refused, FORBIDDEN);
 }
 
 fn what_recovery_is_told(scene: &mut Scene, stanza: &Stanza, segment: &str) {

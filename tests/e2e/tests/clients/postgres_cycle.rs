@@ -7,6 +7,10 @@ use kheeper_e2e::archiver::{Archiver, Site};
 use kheeper_e2e::matrix::{Row, Wire};
 use kheeper_e2e::postgres::Cluster;
 use kheeper_e2e::toolbox::Client;
+use kheeper_e2e::world::ORG;
+
+/// Makes a base backup whose compressed form is still sent in parts.
+const MANY_ROWS: u32 = 120_000;
 
 /// Backs up, prunes, archives, loses and restores a cluster as a host, and restores it again as the owner.
 pub(crate) fn cycle<A: Archiver>(client: &Client, wire: Wire, archiver: impl Fn(&Scene) -> A) {
@@ -14,16 +18,18 @@ pub(crate) fn cycle<A: Archiver>(client: &Client, wire: Wire, archiver: impl Fn(
     let mut row = Row::begin(&client.name, &client.version, wire);
     let archiver = archiver(&scene);
     let site = Site::of_host(&scene.world, &scene.host, &scene.proxy, "home-web-01");
-    let site = Site { endpoint: scene.host_endpoint(), ..site };
+    // The smallest parts there are, so that a small cluster's base backup is sent in some of them.
+    let settings = vec![("WALG_S3_MAX_PART_SIZE".to_owned(), (5 << 20).to_string())];
+    let site = Site { endpoint: scene.host_endpoint(), settings, ..site };
     let mut cluster = Cluster::create(&site.home);
     site.archive(&mut cluster, &archiver);
     cluster.start();
 
     for _ in 0..2 {
-        cluster.insert(300);
+        cluster.insert(MANY_ROWS);
         archiver.base_backup(&site, &cluster);
     }
-    row.did("two base backups");
+    row.did(&format!("two base backups, in {} parts", parts_of_base_backups(&scene)));
     let before = archiver.backups(&site);
     assert_eq!(before.len(), 2);
     row.did("list");
@@ -31,7 +37,9 @@ pub(crate) fn cycle<A: Archiver>(client: &Client, wire: Wire, archiver: impl Fn(
     assert_eq!(archiver.backups(&site), before[1..]);
     row.did("prune");
     cluster.insert(300);
-    cluster.archive_everything();
+    let segment = cluster.archive_everything();
+    let keys = scene.proxy.door().keys(ORG, "web-01/", 1000);
+    assert!(keys.iter().any(|key| key.contains(&segment)), "{segment} is archived, and the store has {keys:?}");
     row.did("WAL archive");
     let rows = cluster.rows();
     cluster.destroy();
@@ -44,6 +52,19 @@ pub(crate) fn cycle<A: Archiver>(client: &Client, wire: Wire, archiver: impl Fn(
     owner_restores(&scene, &archiver, &rows);
     row.did("owner restores");
     row.green();
+}
+
+/// How many parts there are of what was sent in more than one: its ETag says so.
+fn parts_of_base_backups(scene: &Scene) -> u32 {
+    let door = scene.proxy.door();
+    let keys = door.keys(ORG, "web-01/", 1000);
+    let parts = keys.iter().filter(|key| key.contains("/base")).filter_map(|key| {
+        let head = door.head(&format!("/{ORG}/{key}")).expect(200);
+        head.header("etag")?.trim_matches('"').rsplit_once('-')?.1.parse::<u32>().ok()
+    });
+    let parts = parts.filter(|parts| *parts > 1).sum();
+    assert!(parts >= 4, "each of two base backups is sent in parts: {keys:?}");
+    parts
 }
 
 /// On the workstation, as the account that the proxy there admits.

@@ -46,7 +46,7 @@ fn cycle(client: &Client, wire: Wire) {
     row.did("move");
     host(&["cp", "--part-size", "5", &format!("{there}*"), &format!("{}/", s(&restored))]).ok();
     assert_same(&restored, &source);
-    row.did("restore in ranges");
+    row.did("restore in ranges (it reads no piece by itself)");
     let elsewhere = scene.path("elsewhere");
     owner(&["cp", &format!("{there}*"), &format!("{}/", s(&elsewhere))]).ok();
     assert_same(&elsewhere, &source);

@@ -2,7 +2,8 @@
 //!
 //! Each case is written once and runs twice: through a host's proxy, and against versitygw, an S3 server by somebody else,
 //! so that a wrong case is noticed. Where that one differs, [`peer::DIFFERENCES`] says so and why, the case must fail there,
-//! and the table is printed at the end. [`steering`] and [`states`] are the table of errors, [`retries`] what real clients make of them.
+//! and the table is printed at the end. [`steering`] and [`states`] are the table of errors; what real clients make of them is in
+//! the area `clients`.
 
 mod answers;
 mod buckets;
@@ -15,7 +16,6 @@ mod multipart;
 mod paths;
 mod peer;
 mod ranges;
-mod retries;
 mod stage;
 mod states;
 mod steering;
@@ -85,7 +85,6 @@ fn main() -> ExitCode {
             assert!(number <= 40, "there are forty surprises");
         }
     }
-    trials.extend(retries::trials());
     every_surprise_has_a_case();
     let listing = arguments.list;
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -1,5 +1,6 @@
 //! The checks, one module per kind.
 
+mod clients;
 mod docs;
 mod floors;
 mod imports;

@@ -6,7 +6,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, MetadataDirective, ObjectIdentifier};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Delete, MetadataDirective, ObjectIdentifier, ServerSideEncryption};
 use kheeper_client_programs::{
     BIG_BYTES, Failure, Outcome, PART_BYTES, SMALL_BYTES, arguments, content, left, same, step, want,
 };
@@ -40,6 +40,8 @@ async fn main() {
     step("many deleted at once", program.delete_many().await);
     step("absent is 404", program.absent().await);
     step("another host is 403", program.foreign(foreign).await);
+    let encrypted = program.put("encrypted", content(1, 100)).server_side_encryption(ServerSideEncryption::AwsKms);
+    step("what is never done is 501", has_status(encrypted.send().await, 501));
     step("what is left", program.remains().await);
 }
 

@@ -14,14 +14,18 @@ use object_store::{
 
 struct Program {
     store: AmazonS3,
+    /// The same, asking for what is never done here.
+    encrypting: AmazonS3,
     prefix: String,
 }
 
 #[tokio::main]
 async fn main() {
     let arguments = arguments("object_store");
-    let store = AmazonS3Builder::from_env().with_bucket_name(arguments.bucket).build().expect("the settings are right");
-    let program = Program { store, prefix: arguments.prefix };
+    let settings = AmazonS3Builder::from_env().with_bucket_name(arguments.bucket);
+    let encrypting = settings.clone().with_sse_kms_encryption("some-key").build().expect("the settings are right");
+    let store = settings.build().expect("the settings are right");
+    let program = Program { store, encrypting, prefix: arguments.prefix };
     let Some(foreign) = arguments.foreign else {
         step("owner reads", program.remains().await);
         return step("owner is refused to write", refused(program.put("stray", content(9, 10)).await));
@@ -38,6 +42,7 @@ async fn main() {
     step("many deleted at once", program.delete_many().await);
     step("absent is 404", program.absent().await);
     step("another host is 403", program.foreign(foreign).await);
+    step("what is never done is 501", program.unsupported().await);
     step("what is left", program.remains().await);
 }
 
@@ -177,9 +182,14 @@ impl Program {
     }
 
     async fn foreign(&self, prefix: String) -> Outcome {
-        let stranger = Self { store: self.store.clone(), prefix };
+        let stranger = Self { store: self.store.clone(), encrypting: self.encrypting.clone(), prefix };
         refused(stranger.get("small").await)?;
         refused(stranger.put("small", content(1, 100)).await)
+    }
+
+    async fn unsupported(&self) -> Outcome {
+        let sent = self.encrypting.put(&self.key("encrypted"), content(1, 100).into()).await;
+        want(sent.as_ref().is_err_and(|error| error.to_string().contains("501")), || format!("{sent:?}"))
     }
 
     /// What the cycle leaves, by listing and by content: also what its owner reads.

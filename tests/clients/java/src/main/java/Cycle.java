@@ -25,6 +25,7 @@ import software.amazon.awssdk.services.s3.model.ObjectIdentifier;
 import software.amazon.awssdk.services.s3.model.PutObjectRequest;
 import software.amazon.awssdk.services.s3.model.S3Exception;
 import software.amazon.awssdk.services.s3.model.S3Object;
+import software.amazon.awssdk.services.s3.model.ServerSideEncryption;
 import software.amazon.awssdk.transfer.s3.S3TransferManager;
 
 final class Cycle {
@@ -88,6 +89,7 @@ final class Cycle {
         step("many deleted at once", this::deleteMany);
         step("absent is 404", this::absent);
         step("another host is 403", () -> foreign(foreign));
+        step("what is never done is 501", this::unsupported);
         step("what is left", this::remains);
     }
 
@@ -279,6 +281,11 @@ final class Cycle {
         Cycle stranger = new Cycle(s3, async, bucket, foreign);
         hasStatus(() -> stranger.get("small", null), 403);
         hasStatus(() -> stranger.put("small", content(1, 100)), 403);
+    }
+
+    private void unsupported() throws Exception {
+        PutObjectRequest request = at("encrypted").serverSideEncryption(ServerSideEncryption.AWS_KMS).build();
+        hasStatus(() -> s3.putObject(request, RequestBody.fromBytes(content(1, 100))), 501);
     }
 
     /** What the cycle leaves, by listing and by content: also what its owner reads. */
