@@ -32,6 +32,7 @@ pub(crate) fn run(args: WalgArgs, global: &GlobalArgs) -> anyhow::Result<ExitCod
     let mut settings = args.whose.client_env(global)?.walg();
     let patience = Patience::of_arguments(&args.arguments);
     settings.extend(patience.settings(|name| env::var_os(name).is_some()));
+    settings.extend(data_directory());
     let program = Program {
         path: env::var_os("WALG").filter(|path| !path.is_empty()).unwrap_or_else(|| "wal-g".into()),
         arguments: args.arguments,
@@ -42,6 +43,19 @@ pub(crate) fn run(args: WalgArgs, global: &GlobalArgs) -> anyhow::Result<ExitCod
     }
     let status = super::block_on(run_and_wait(&program))?;
     Ok(recovery::finish(Fetcher::Walg, status, Mode::of_this_process()))
+}
+
+/// `PGDATA`, where nobody has set it and we are in it: PostgreSQL runs its commands there, but sets no variable.
+///
+/// wal-g notes below `PGDATA/pg_wal` which segments it has uploaded ahead of being asked. Without `PGDATA` it does so in
+/// `/tmp`, for all clusters of the machine together, and one cluster's segment counts as uploaded when another's was.
+fn data_directory() -> Option<(&'static str, String)> {
+    if env::var_os("PGDATA").is_some_and(|data| !data.is_empty()) {
+        return None;
+    }
+    let here = env::current_dir().ok()?;
+    let is_data_directory = here.join("PG_VERSION").is_file() && here.join("pg_wal").is_dir();
+    Some(("PGDATA", here.into_os_string().into_string().ok()?)).filter(|_| is_data_directory)
 }
 
 /// How long wal-g shall try before it gives up.

@@ -1,5 +1,7 @@
 //! `kheeper walg`: what wal-g finds in its environment.
 
+use std::fs;
+
 use crate::{Machine, stderr, stdout};
 
 #[test]
@@ -22,6 +24,23 @@ fn wal_push_gives_up_early_unless_the_user_says_otherwise() {
     let mut command = machine.with_walg("walg wal-push x", script);
     let text = stdout(&command.env("S3_MAX_RETRIES", "9").output().expect("runs"));
     assert!(text.contains("S3_MAX_RETRIES=9\n") && !text.contains("WALG_S3_MAX_RETRIES"), "{text}");
+}
+
+#[test]
+fn wal_g_keeps_its_notes_in_the_cluster_that_postgresql_calls_it_from() {
+    let machine = Machine::new();
+    let data = tempfile::tempdir().expect("a directory");
+    let called = |pgdata: Option<&str>| {
+        let mut command = machine.with_walg("walg wal-push pg_wal/x", r#"echo "$PGDATA""#);
+        command.current_dir(data.path()).env_remove("PGDATA").envs(pgdata.map(|data| ("PGDATA", data)));
+        stdout(&command.output().expect("runs"))
+    };
+    assert_eq!(called(None), "\n", "this is no data directory");
+    fs::create_dir(data.path().join("pg_wal")).expect("our own directory");
+    fs::write(data.path().join("PG_VERSION"), "15\n").expect("our own directory");
+    assert_eq!(called(None), format!("{}\n", data.path().display()));
+    assert_eq!(called(Some("")), format!("{}\n", data.path().display()));
+    assert_eq!(called(Some("/elsewhere")), "/elsewhere\n");
 }
 
 #[test]
