@@ -119,7 +119,12 @@ fn full(client: &Client, write: Write) {
     assert!(full.is_some(), "64 MiB hold no 16 times 4 MiB");
     // Other bytes: restic stores none twice.
     prepare(&scene, BYTES, 2);
-    meets(&scene, client, write, &["XKheeperStorageFull", "507", "no room left"], || disk.remount("size=256m"));
+    meets(&scene, client, write, &["XKheeperStorageFull", "507", "no room left"], || {
+        disk.remount("size=256m");
+        // The server looks at its disk once a second at most.
+        let room = scene.host.path("room");
+        wait::until("the server to see its room", secs(20), || (door.put(&room, &bytes).status == 200).then_some(()));
+    });
     row.did("a full store (507) is named, and room in it is used");
     row.green();
 }
