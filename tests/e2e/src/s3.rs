@@ -6,6 +6,7 @@ use base64::Engine as _;
 
 use crate::digest;
 use crate::http::{Body, Request, Response};
+use crate::wait::{self, secs};
 
 /// The credentials a client of the proxy makes up.
 pub const DUMMY_AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=dummy/20261101/us-east-1/s3/aws4_request, \
@@ -56,6 +57,15 @@ impl Door {
     #[track_caller]
     pub fn put(&self, target: &str, bytes: &[u8]) -> Response {
         self.put_request(target, bytes).send(self.address)
+    }
+
+    /// The same, into a store that was full and has room again: it looks at its disk once a second at most.
+    #[track_caller]
+    pub fn put_into_new_room(&self, target: &str, bytes: &[u8]) -> Response {
+        wait::until("the store to see its room", secs(20), || {
+            let answer = self.put(target, bytes);
+            (answer.status != 507).then_some(answer)
+        })
     }
 
     /// The request of [`Door::put`], to add to.

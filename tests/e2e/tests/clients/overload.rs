@@ -121,9 +121,7 @@ fn full(client: &Client, write: Write) {
     prepare(&scene, BYTES, 2);
     meets(&scene, client, write, &["XKheeperStorageFull", "507", "no room left"], || {
         disk.remount("size=256m");
-        // The server looks at its disk once a second at most.
-        let room = scene.host.path("room");
-        wait::until("the server to see its room", secs(20), || (door.put(&room, &bytes).status == 200).then_some(()));
+        door.put_into_new_room(&scene.host.path("room"), &bytes).expect(200);
     });
     row.did("a full store (507) is named, and room in it is used");
     row.green();

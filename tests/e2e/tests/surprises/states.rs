@@ -127,7 +127,7 @@ fn a_full_store_is_507_and_a_used_up_quota_is_403(_: &Subject) {
     door.delete(&host.path("1")).expect(204);
 
     disk.remount("size=512m");
-    put("more").send(door.address).expect(200);
+    door.put_into_new_room(&host.path("more"), &files::random_bytes(1, 4 << 20)).expect(200);
     world.alice.ok(&["hosts", "set", &host.namespace(), "--quota", "1MiB"]);
     expect_error(&door, put("again"), 403, "QuotaExceeded");
     assert_eq!(door.get(&host.path("more")).expect(200).body.len(), 4 << 20);
