@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::binaries;
 use crate::cli::Cli;
+use crate::filesystem::FileSystem;
 use crate::postgres::give_tree;
 use crate::proxy::Proxy;
 use crate::s3::Door;
@@ -79,6 +80,15 @@ impl World {
         world.login("alice", &world.alice);
         world.alice.ok(&["orgs", "create", ORG]);
         world
+    }
+
+    /// The same with its data on a file system of its own in memory, which has the mount's `options`, such as `size=64m`. That is
+    /// to be dropped first, so that it is unmounted before the world's directory is removed: last declared is first dropped.
+    pub fn start_on_disk(options: &str) -> (Self, FileSystem) {
+        let dir = Self::directory();
+        let at = dir.path().join("disk");
+        let disk = FileSystem::in_memory(&at, options);
+        (Self::start_in(dir, &at.join("data"), &[]), disk)
     }
 
     /// A path of the world's own temporary directory.

@@ -269,6 +269,23 @@ fn the_owner_restores_onto_another_host_and_that_host_is_refused_the_first_ones_
     moved.stop();
 }
 
+/// Ends three segments with rows in them.
+fn three_segments(cluster: &Cluster) -> Vec<String> {
+    let one = |_| {
+        cluster.insert(300);
+        cluster.switch_segment()
+    };
+    (0..3).map(one).collect()
+}
+
+#[track_caller]
+fn assert_kept(cluster: &Cluster, segments: &[String]) {
+    for segment in segments {
+        assert!(!cluster.is_archived(segment), "{segment} is not archived");
+        assert!(cluster.data.join("pg_wal").join(segment).exists(), "{segment} is kept");
+    }
+}
+
 fn a_dead_server_fails_the_archiver_and_every_segment_is_kept_until_it_is_back(archiver: &'static dyn Archiver) {
     let mut scene = Scene::start(archiver);
     scene.cluster.insert(300);
@@ -277,19 +294,11 @@ fn a_dead_server_fails_the_archiver_and_every_segment_is_kept_until_it_is_back(a
 
     scene.world.server.kill9();
     let failed_before = failed_count(&scene.cluster);
-    let kept: Vec<String> = (0..3)
-        .map(|_| {
-            scene.cluster.insert(300);
-            scene.cluster.switch_segment()
-        })
-        .collect();
+    let kept = three_segments(&scene.cluster);
     wait::until("PostgreSQL to count a failed archiving", PATIENCE, || {
         (failed_count(&scene.cluster) > failed_before).then_some(())
     });
-    for segment in &kept {
-        assert!(!scene.cluster.is_archived(segment), "{segment} is not archived");
-        assert!(scene.cluster.data.join("pg_wal").join(segment).exists(), "{segment} is kept");
-    }
+    assert_kept(&scene.cluster, &kept);
     let pushed = scene.archiver.push(&scene.site, &scene.cluster.data.join("pg_wal").join(&kept[0])).failed();
     let named = pushed.text().contains("503") || pushed.text().contains("ServiceUnavailable");
     assert!(named, "the archiver names the reason: {pushed}");
@@ -322,12 +331,7 @@ fn a_frozen_server_fails_the_archiver_which_never_hangs_and_goes_on_when_it_thaw
 
     scene.world.server.running().signal(Signal::STOP);
     let failed_before = failed_count(&scene.cluster);
-    let kept: Vec<String> = (0..3)
-        .map(|_| {
-            scene.cluster.insert(300);
-            scene.cluster.switch_segment()
-        })
-        .collect();
+    let kept = three_segments(&scene.cluster);
     let (cluster, site) = (&scene.cluster, &scene.site);
     let began = Instant::now();
     let pushed = thread::scope(|scope| {
@@ -343,10 +347,7 @@ fn a_frozen_server_fails_the_archiver_which_never_hangs_and_goes_on_when_it_thaw
     assert!(named, "the archiver names the reason: {pushed}");
     let oldest = cluster.waiting_segments().into_iter().min();
     assert_eq!(Some(cluster.sql("select last_failed_wal from pg_stat_archiver")), oldest);
-    for segment in &kept {
-        assert!(!cluster.is_archived(segment), "{segment} is not archived");
-        assert!(cluster.data.join("pg_wal").join(segment).exists(), "{segment} is kept");
-    }
+    assert_kept(cluster, &kept);
 
     scene.world.server.running().signal(Signal::CONT);
     for segment in &kept {

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use kheeper_e2e::filesystem::FileSystem;
 use kheeper_e2e::http::Body;
 use kheeper_e2e::matrix::{Row, Wire};
 use kheeper_e2e::toolbox::Client;
@@ -99,11 +98,9 @@ fn overloaded(client: &Client, write: Write) {
 }
 
 fn full(client: &Client, write: Write) {
-    let dir = World::directory();
-    let data = dir.path().join("small");
-    let disk = FileSystem::in_memory(&data, "size=64m");
-    let scene = Scene::in_world(World::start_in(dir, &data.join("data"), &[]), Wire::Plain);
-    // Declared after the world, so that it is unmounted before the world's directory is removed.
+    let (world, disk) = World::start_on_disk("size=64m");
+    let scene = Scene::in_world(world, Wire::Plain);
+    // Declared after the scene that has the world now.
     let disk = disk;
     let mut row = Row::begin(&client.name, &client.version, Wire::Plain);
     begin(&scene, client, BYTES);

@@ -82,25 +82,25 @@ refusals! {
     the_newest_rclone_gives_up_a_refusal_at_once_and_asks_again_for_a_503:
         Client::installed("rclone", "rclone", &["version"]), case(asks::rclone, FINAL, FINAL);
     wal_g_gives_up_a_refusal_at_once_and_asks_again_for_a_503: Client::walg(), case(asks::walg, FINAL, FINAL);
-    restic_of_the_distribution_gives_up_a_refusal_at_once_and_asks_again_for_a_503:
+    restic_of_the_distribution_gives_up_a_refusal_after_a_few_tries_and_asks_again_for_a_503:
         Client::distribution("restic", &["version"]),
         Case { gives_up: false, ..case(asks::restic, Requests::Once(3), Requests::Never) };
     the_newest_restic_gives_up_a_refusal_at_once_and_asks_again_for_a_503:
         Client::installed("restic", "restic", &["version"]),
         Case { gives_up: false, ..case(asks::restic, FINAL, Requests::Never) };
-    s3cmd_of_the_distribution_gives_up_a_refusal_at_once_and_asks_again_for_a_503:
+    s3cmd_of_the_distribution_gives_up_a_refusal_after_a_few_tries_and_asks_again_for_a_503:
         Client::distribution("s3cmd", VERSION), case(asks::s3cmd, FINAL, Requests::UpTo(6));
-    the_newest_s3cmd_gives_up_a_refusal_at_once_and_asks_again_for_a_503:
+    the_newest_s3cmd_gives_up_a_refusal_after_a_few_tries_and_asks_again_for_a_503:
         Client::installed("s3cmd", "s3cmd", VERSION), case(asks::s3cmd, FINAL, AS_TOLD);
     s5cmd_gives_up_a_refusal_at_once_and_asks_again_for_a_503:
         Client::installed("s5cmd", "s5cmd", &["version"]), case(asks::s5cmd, FINAL, FINAL);
     mc_gives_up_a_refusal_at_once_and_asks_again_for_a_503:
         crate::mc::installed(), case(asks::mc, Requests::Once(2), Requests::UpTo(4));
-    duplicity_of_the_distribution_gives_up_a_refusal_at_once_and_asks_again_for_a_503:
+    duplicity_of_the_distribution_gives_up_a_refusal_after_a_few_tries_and_asks_again_for_a_503:
         Client::distribution("duplicity", VERSION), case(asks::duplicity, AS_TOLD, AS_TOLD);
-    the_newest_duplicity_gives_up_a_refusal_at_once_and_asks_again_for_a_503:
+    the_newest_duplicity_gives_up_a_refusal_after_a_few_tries_and_asks_again_for_a_503:
         Client::installed("duplicity", "duplicity", VERSION), case(asks::duplicity, AS_TOLD, FINAL);
-    litestream_gives_up_a_refusal_at_once_and_asks_again_for_a_503:
+    litestream_gives_up_a_refusal_after_a_few_tries_and_asks_again_for_a_503:
         Client::installed("litestream", "litestream", &["version"]), case(asks::litestream, FINAL, Requests::UpTo(8));
 }
 

@@ -1,6 +1,5 @@
 //! A flood without a quota fills the disk: it is told so, and costs neither the history nor a neighbour anything.
 
-use kheeper_e2e::filesystem::FileSystem;
 use kheeper_e2e::{Proxy, World, files, unix};
 
 use crate::attack::{Moment, destroy_everything, flood};
@@ -10,12 +9,7 @@ fn a_flood_that_fills_the_disk_is_507_with_the_history_kept_and_the_neighbour_se
     if !unix::is_root_for("a_flood_that_fills_the_disk_is_507_with_the_history_kept_and_the_neighbour_served") {
         return;
     }
-    let dir = World::directory();
-    let at = dir.path().join("disk");
-    let disk = FileSystem::in_memory(&at, "size=128m,mode=700");
-    let world = World::start_in(dir, &at.join("data"), &[]);
-    // Declared after the world, so that it is unmounted before the world's directory is removed.
-    let _disk = disk;
+    let (world, _disk) = World::start_on_disk("size=128m,mode=700");
     let (host, neighbour) = (world.host("web-01"), world.host("web-02"));
     let proxy = world.host_proxy(&host);
     let (direct, proxied, beside) = (world.direct(&host.cli), proxy.door(), world.direct(&neighbour.cli));

@@ -13,12 +13,7 @@ fn a_full_disk_is_507_with_the_old_data_intact_and_recovers_without_a_restart() 
     if !unix::is_root_for("a_full_disk_is_507_with_the_old_data_intact_and_recovers_without_a_restart") {
         return;
     }
-    let dir = World::directory();
-    let data = dir.path().join("small");
-    let disk = FileSystem::in_memory(&data, "size=64m");
-    let world = World::start_in(dir, &data.join("data"), &[]);
-    // Declared after the world, so that it is unmounted before the world's directory is removed.
-    let disk = disk;
+    let (world, disk) = World::start_on_disk("size=64m");
     let host = world.host("web-01");
     let proxy = world.host_proxy(&host);
     let (direct, proxied) = (world.direct(&host.cli), proxy.door());

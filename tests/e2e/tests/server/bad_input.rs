@@ -8,28 +8,15 @@ use std::thread;
 use kheeper_e2e::http::read_response;
 use kheeper_e2e::s3::{complete_body, delete_body, xml_values};
 use kheeper_e2e::wait::secs;
-use kheeper_e2e::world::Host;
-use kheeper_e2e::{Body, Door, Proxy, Request, Response, World, digest, files};
+use kheeper_e2e::{Body, Door, Request, Response, digest, files};
+
+use crate::both_doors::BothDoors;
 
 const PART: usize = 5 << 20;
 
-struct Scene {
-    doors: [(&'static str, Door); 2],
-    host: Host,
-    proxy: Proxy,
-    world: World,
-}
-
-fn scene() -> Scene {
-    let world = World::start();
-    let host = world.host("web-01");
-    let proxy = world.host_proxy(&host);
-    Scene { doors: [("direct", world.direct(&host.cli)), ("proxy", proxy.door())], host, proxy, world }
-}
-
 #[test]
 fn a_batch_of_1001_keys_deletes_none_of_them_at_both_doors() {
-    let scene = scene();
+    let scene = BothDoors::start();
     let (doors, host) = (&scene.doors, &scene.host);
     for (name, door) in doors {
         let names: Vec<String> = (0..1001).map(|n| format!("web-01/{name}/{n}")).collect();
@@ -53,7 +40,7 @@ fn a_batch_of_1001_keys_deletes_none_of_them_at_both_doors() {
 
 #[test]
 fn parts_have_numbers_from_1_to_10000_and_no_others_at_both_doors() {
-    let scene = scene();
+    let scene = BothDoors::start();
     let (doors, host) = (&scene.doors, &scene.host);
     for (name, door) in doors {
         let (path, source) = (host.path(&format!("{name}/numbered")), host.path(&format!("{name}/source")));
@@ -85,7 +72,7 @@ fn parts_have_numbers_from_1_to_10000_and_no_others_at_both_doors() {
 
 #[test]
 fn a_list_of_parts_that_is_wrong_completes_nothing_and_spoils_nothing_at_both_doors() {
-    let scene = scene();
+    let scene = BothDoors::start();
     let (doors, host, world) = (&scene.doors, &scene.host, &scene.world);
     let (big, end) = (files::random_bytes(4, PART), b"end");
     for (name, door) in doors {
@@ -119,7 +106,7 @@ fn a_list_of_parts_that_is_wrong_completes_nothing_and_spoils_nothing_at_both_do
 
 #[test]
 fn an_upload_that_was_never_begun_here_is_no_such_upload_whatever_is_asked_of_it_at_both_doors() {
-    let scene = scene();
+    let scene = BothDoors::start();
     let (doors, host, world) = (&scene.doors, &scene.host, &scene.world);
     let neighbour = world.host("web-02");
     let of_neighbour = world.direct(&neighbour.cli).create_upload(&neighbour.path("theirs"));
@@ -211,7 +198,7 @@ fn send_endless(door: &Door, request: Request, kind: Endless, begin: &str, more:
 
 #[test]
 fn two_gibibytes_of_document_cost_neither_program_memory_and_change_nothing() {
-    let Scene { doors, host, mut proxy, mut world } = scene();
+    let BothDoors { doors, host, mut proxy, mut world } = BothDoors::start();
     let (path, tagged) = (host.path("completed"), host.path("tagged"));
     doors[0].1.put(&tagged, b"tagged").expect(200);
     let upload = doors[0].1.create_upload(&path);

@@ -1,22 +1,11 @@
 //! Checksums of every algorithm, of whole objects and of parts, and objects read part by part.
 
 use kheeper_e2e::s3::{Streaming, complete_body, xml_values};
-use kheeper_e2e::{Door, Proxy, World, digest, files};
+use kheeper_e2e::{digest, files};
+
+use crate::both_doors::BothDoors;
 
 const PART: usize = 5 << 20;
-
-struct Scene {
-    doors: [(&'static str, Door); 2],
-    _proxy: Proxy,
-    world: World,
-}
-
-fn scene() -> Scene {
-    let world = World::start();
-    let host = world.host("web-01");
-    let proxy = world.host_proxy(&host);
-    Scene { doors: [("direct", world.direct(&host.cli)), ("proxy", proxy.door())], _proxy: proxy, world }
-}
 
 /// Header, element and value of each algorithm for some bytes.
 fn checksums(bytes: &[u8]) -> [(&'static str, &'static str, String); 5] {
@@ -44,7 +33,7 @@ fn said(answer: &kheeper_e2e::Response) -> Vec<(&str, &str)> {
 
 #[test]
 fn a_checksum_is_said_again_when_asked_for_and_never_of_a_part_of_the_bytes() {
-    let scene = scene();
+    let scene = BothDoors::start();
     let bytes = files::random_bytes(1, 100_000);
     for (name, door) in &scene.doors {
         let read = |method: &str, path: &str, range: Option<&str>| {
@@ -91,7 +80,7 @@ fn a_checksum_is_said_again_when_asked_for_and_never_of_a_part_of_the_bytes() {
 
 #[test]
 fn uploads_of_every_algorithm_end_with_the_checksum_that_the_client_expects() {
-    let scene = scene();
+    let scene = BothDoors::start();
     let (one, two) = (files::random_bytes(1, PART), files::random_bytes(2, 1000));
     let whole = [one.as_slice(), &two].concat();
     for (name, door) in &scene.doors {
@@ -173,7 +162,7 @@ fn decode(base64: &str) -> Vec<u8> {
 
 #[test]
 fn an_object_is_read_part_by_part_whatever_numbers_its_parts_had() {
-    let scene = scene();
+    let scene = BothDoors::start();
     let (one, two) = (files::random_bytes(1, PART), files::random_bytes(2, 1000));
     let whole = [one.as_slice(), &two].concat();
     for (name, door) in &scene.doors {
@@ -242,14 +231,14 @@ const WITH_TRAILERS: [Streaming; 2] = [Streaming::SignedTrailer, Streaming::Unsi
 
 /// Checks that nothing is stored, not even a blob that nothing refers to.
 #[track_caller]
-fn holds_nothing(scene: &Scene) {
+fn holds_nothing(scene: &BothDoors) {
     assert_eq!(scene.doors[0].1.keys("myorg", "web-01/", 1000), [""; 0]);
     scene.world.server.expect_nothing_left_over();
 }
 
 #[test]
 fn a_wrong_trailer_of_any_algorithm_stores_nothing_and_a_right_one_is_said_again_at_both_doors() {
-    let scene = scene();
+    let scene = BothDoors::start();
     // Kept in the index; as a blob; and beyond what a proxy reads whole before it sends any of it.
     for length in [10, 70_000, 700_000] {
         let bytes = files::random_bytes(length as u64, length);
@@ -296,7 +285,7 @@ fn a_wrong_trailer_of_any_algorithm_stores_nothing_and_a_right_one_is_said_again
 
 #[test]
 fn a_wrong_trailer_of_a_part_leaves_the_upload_as_it_was_at_both_doors() {
-    let scene = scene();
+    let scene = BothDoors::start();
     for length in [10, 700_000] {
         let bytes = files::random_bytes(length as u64, length);
         for (name, door) in &scene.doors {

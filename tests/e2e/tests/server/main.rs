@@ -5,6 +5,7 @@
 mod acts;
 mod audit;
 mod bad_input;
+mod both_doors;
 mod checksums;
 mod conditions;
 mod control;

@@ -4,26 +4,15 @@ use std::sync::Barrier;
 use std::thread;
 
 use kheeper_e2e::s3::complete_body;
-use kheeper_e2e::{Door, Proxy, Request, Response, World, digest};
+use kheeper_e2e::{Door, Request, Response, digest};
+
+use crate::both_doors::BothDoors;
 
 /// How many meet.
 const RACERS: usize = 24;
 
 /// Kept in the index, and as a blob.
 const LENGTHS: [usize; 2] = [3000, 100_000];
-
-struct Scene {
-    doors: [Door; 2],
-    _proxy: Proxy,
-    world: World,
-}
-
-fn scene() -> Scene {
-    let world = World::start();
-    let host = world.host("web-01");
-    let proxy = world.host_proxy(&host);
-    Scene { doors: [world.direct(&host.cli), proxy.door()], _proxy: proxy, world }
-}
 
 /// What racer `n` writes: no two write the same.
 fn body(n: usize, length: usize) -> Vec<u8> {
@@ -34,10 +23,10 @@ fn etag(bytes: &[u8]) -> String {
     format!("\"{}\"", digest::md5_hex(bytes))
 }
 
-impl Scene {
+impl BothDoors {
     /// The door of racer `n`.
     fn door(&self, n: usize) -> &Door {
-        &self.doors[n % self.doors.len()]
+        &self.doors[n % self.doors.len()].1
     }
 
     /// Sends the requests of all racers at once.
@@ -61,7 +50,7 @@ impl Scene {
     /// Checks that `path` is `expected` at both doors.
     #[track_caller]
     fn assert_holds(&self, path: &str, expected: &[u8]) {
-        for door in &self.doors {
+        for (_, door) in &self.doors {
             let read = door.get(path).expect(200);
             assert!(read.body == expected, "{path}: {} bytes that the winner did not write", read.body.len());
         }
@@ -83,11 +72,11 @@ fn only_winner(answers: &[Response], what: &str) -> usize {
 
 #[test]
 fn of_many_overwrites_of_one_version_exactly_one_wins() {
-    let scene = scene();
+    let scene = BothDoors::start();
     for length in LENGTHS {
         let path = format!("/myorg/web-01/overwritten/{length}");
         let mut current = b"the first version".to_vec();
-        scene.doors[0].put(&path, &current).expect(200);
+        scene.doors[0].1.put(&path, &current).expect(200);
         // Each round is for the version that the last round's winner left.
         for round in 0..3 {
             let answers = scene.race(|n, door| {
@@ -105,7 +94,7 @@ fn of_many_overwrites_of_one_version_exactly_one_wins() {
 
 #[test]
 fn of_many_copies_to_one_absent_or_one_unchanged_key_exactly_one_wins() {
-    let scene = scene();
+    let scene = BothDoors::start();
     for length in LENGTHS {
         let path = format!("/myorg/web-01/copied/{length}");
         let source = |n: usize| format!("/myorg/web-01/source/{length}/{n}");
@@ -123,7 +112,7 @@ fn of_many_copies_to_one_absent_or_one_unchanged_key_exactly_one_wins() {
         };
         let created = copies("If-None-Match", "*");
         // The winner's own copy may be the same bytes again, and then the version it was for would still be there.
-        scene.doors[0].put(&path, b"between").expect(200);
+        scene.doors[0].1.put(&path, b"between").expect(200);
         copies("If-Match", &etag(b"between"));
         scene.assert_holds(&source(created), &body(created, length));
     }
@@ -131,7 +120,7 @@ fn of_many_copies_to_one_absent_or_one_unchanged_key_exactly_one_wins() {
 
 #[test]
 fn of_many_completes_of_one_absent_key_one_wins_and_the_other_uploads_stay_usable() {
-    let scene = scene();
+    let scene = BothDoors::start();
     let path = "/myorg/web-01/completed";
     let uploads: Vec<(String, String)> = (0..RACERS)
         .map(|n| {
@@ -160,11 +149,11 @@ fn of_many_completes_of_one_absent_key_one_wins_and_the_other_uploads_stay_usabl
 
 #[test]
 fn of_deletes_and_overwrites_of_one_version_exactly_one_wins() {
-    let scene = scene();
+    let scene = BothDoors::start();
     for length in LENGTHS {
         for round in 0..4 {
             let path = format!("/myorg/web-01/either/{length}/{round}");
-            scene.doors[0].put(&path, b"before").expect(200);
+            scene.doors[0].1.put(&path, b"before").expect(200);
             let answers = scene.race(|n, door| {
                 let request = match (n / 2) % 2 {
                     0 => door.request("DELETE", &path),
@@ -174,7 +163,7 @@ fn of_deletes_and_overwrites_of_one_version_exactly_one_wins() {
             });
             let winner = only_winner(&answers, &path);
             match answers[winner].status {
-                204 => scene.doors.iter().for_each(|door| {
+                204 => scene.doors.iter().for_each(|(_, door)| {
                     door.get(&path).expect_error(404, "NoSuchKey");
                 }),
                 _ => scene.assert_holds(&path, &body(winner, length)),
@@ -185,10 +174,10 @@ fn of_deletes_and_overwrites_of_one_version_exactly_one_wins() {
 
 #[test]
 fn a_delete_of_one_version_never_takes_the_one_that_was_written_over_it() {
-    let scene = scene();
+    let scene = BothDoors::start();
     for round in 0..8 {
         let path = format!("/myorg/web-01/renewed/{round}");
-        scene.doors[0].put(&path, b"before").expect(200);
+        scene.doors[0].1.put(&path, b"before").expect(200);
         // One overwrites without a condition, in the midst of those who delete what they have seen.
         let answers = scene.race(|n, door| match n == RACERS / 2 {
             true => door.put_request(&path, b"after"),

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use kheeper_e2e::filesystem::FileSystem;
 use kheeper_e2e::http::Body;
 use kheeper_e2e::s3::complete_body;
 use kheeper_e2e::wait::{self, secs};
@@ -108,12 +107,7 @@ fn a_full_store_is_507_and_a_used_up_quota_is_403(_: &Subject) {
     if !unix::is_root_for("states::a_full_store_is_507_and_a_used_up_quota_is_403") {
         return;
     }
-    let dir = World::directory();
-    let data = dir.path().join("small");
-    let disk = FileSystem::in_memory(&data, "size=64m");
-    let world = World::start_in(dir, &data.join("data"), &[]);
-    // Declared after the world, so that it is unmounted before the world's directory is removed.
-    let disk = disk;
+    let (world, disk) = World::start_on_disk("size=64m");
     let host = world.host("web-01");
     let proxy = world.host_proxy(&host);
     let door = proxy.door();
